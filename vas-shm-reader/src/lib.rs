@@ -1,1 +1,55 @@
-//! To be written.
+//! Reads the camera frames that a VAS video server shows to other processes on the same host.
+//!
+//! Reading is polling two read-only mappings. The server is never asked, told or delayed by anything a reader does, and a
+//! reader proves for itself that what it read is one whole frame. This crate holds no code that could write to the shared
+//! files, and nothing of the server.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use vas_shm_reader::{CameraId, Event, FrameStream};
+//!
+//! let mut stream = FrameStream::new("/dev/shm/vas", CameraId::new("front")?);
+//! loop {
+//!     match stream.next_event(Duration::from_secs(5)) {
+//!         Event::Frame(frame) => {
+//!             let picture = frame.to_packed()?; // NV12: luma rows, then chroma rows, without padding
+//!             println!("frame {}: {} bytes, {} skipped", frame.id(), picture.len(), frame.skipped());
+//!         }
+//!         Event::Status(status) => eprintln!("{status}"),
+//!         Event::Timeout => eprintln!("nothing for five seconds"),
+//!     }
+//! }
+//! # #[allow(unreachable_code)] Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! | what | when |
+//! |---|---|
+//! | [`FrameStream`] | the reader most people want: opens, waits, reopens after a restart, counts what it skipped |
+//! | [`open`], [`Reader`] | one pair of files, without waiting: for loops of one's own |
+//! | [`Frame`] | one frame, by reference: [`Frame::with`], [`Frame::copy_to`], [`Frame::is_intact`] |
+//! | [`cameras`] | which cameras are there |
+//! | [`Liveness`], [`Schedule`] | the rules behind the stream, as pure state machines |
+//!
+//! The format, its guarantees and its limits are in `PROTOCOL.md` of the crate [`vas_shm_proto`].
+#![deny(unsafe_code)]
+
+mod clock;
+mod error;
+mod frame;
+mod liveness;
+mod map;
+mod open;
+mod stream;
+mod wait;
+
+pub use clock::monotonic_ns;
+pub use error::{Absent, CopyError, Overwritten, Refused};
+pub use frame::Frame;
+pub use liveness::{HEARTBEAT_LIMIT_NS, Liveness, Observation, Status};
+pub use map::RawNv12;
+pub use open::{Found, Opened, Options, Reader, cameras, open};
+pub use stream::{Event, FrameStream, Mode, StreamFrame, StreamStatus};
+pub use vas_shm_proto::{
+    CameraId, CameraIdError, Color, ColorRange, FrameFlags, FrameId, Header, Nv12, State, StreamFlags,
+};
+pub use wait::Schedule;

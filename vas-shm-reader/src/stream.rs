@@ -1,0 +1,289 @@
+//! The reader most people want: it opens by itself, waits, comes back after a restart, and counts what it skipped.
+
+use crate::clock::monotonic_ns;
+use crate::error::{Absent, Refused};
+use crate::frame::Frame;
+use crate::liveness::{Liveness, Status};
+use crate::open::{self, Found, Opened, Options, Reader};
+use crate::wait::Schedule;
+use std::fmt;
+use std::ops::Deref;
+use std::path::PathBuf;
+use std::time::Duration;
+use vas_shm_proto::snapshot::Snapshot;
+use vas_shm_proto::{CameraId, FrameId};
+
+/// Between two tries to open a camera that is not there.
+const ABSENT_RETRY_NS: u64 = 100_000_000;
+/// Between two tries to open a camera that was refused.
+const REFUSED_RETRY_NS: u64 = 1_000_000_000;
+/// Between two looks at the file's name while nothing comes.
+const NAME_CHECK_NS: u64 = 100_000_000;
+
+/// Which frame comes next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// The newest one: for displays and detectors.
+    #[default]
+    Latest,
+    /// The oldest one that was not seen yet: for recorders and tests. Frames that were overwritten unseen are counted.
+    Next,
+}
+
+/// The frames of one camera, through restarts of the server and changes of the picture.
+///
+/// Nothing here needs the camera to exist: a stream may be made before the server starts.
+#[derive(Debug)]
+pub struct FrameStream {
+    base: PathBuf,
+    camera: CameraId,
+    options: Options,
+    mode: Mode,
+    open: Option<Pair>,
+    next_open_ns: u64,
+    told: Option<StreamStatus>,
+    skipped_total: u64,
+}
+
+/// What belongs to the pair that is open.
+#[derive(Debug)]
+struct Pair {
+    reader: Reader,
+    liveness: Liveness,
+    schedule: Schedule,
+    seen: Option<FrameId>,
+    next_name_check_ns: u64,
+}
+
+/// What a stream has to say.
+#[derive(Debug)]
+pub enum Event<'s> {
+    /// A frame, by reference.
+    Frame(StreamFrame<'s>),
+    /// Something changed; said once per change. The stream goes on by itself whatever it is.
+    Status(StreamStatus),
+    /// Nothing happened in the time given.
+    Timeout,
+}
+
+/// A [`Frame`], and how many before it this reader did not see.
+#[derive(Clone, Copy, Debug)]
+pub struct StreamFrame<'s> {
+    frame: Frame<'s>,
+    skipped: u64,
+}
+
+impl StreamFrame<'_> {
+    /// Frames between the one handed out before and this one. The first frame of a generation skips none.
+    #[must_use]
+    pub fn skipped(&self) -> u64 {
+        self.skipped
+    }
+}
+
+impl<'s> Deref for StreamFrame<'s> {
+    type Target = Frame<'s>;
+
+    fn deref(&self) -> &Frame<'s> {
+        &self.frame
+    }
+}
+
+/// The state of a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StreamStatus {
+    /// The camera is not there (yet, or any more).
+    Waiting(Absent),
+    /// The camera is there and cannot be read.
+    Refused(Refused),
+    /// The camera is open and this is what it says.
+    Open(Status),
+}
+
+impl StreamStatus {
+    /// The name used in tools: `waiting`, `refused`, or that of the [`Status`].
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Waiting(_) => "waiting",
+            Self::Refused(_) => "refused",
+            Self::Open(status) => status.name(),
+        }
+    }
+
+    /// Whether two statuses are the same news. What exactly is missing while waiting is none.
+    fn is_same_news(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Waiting(_), Self::Waiting(_)) => true,
+            _ => self == other,
+        }
+    }
+}
+
+impl fmt::Display for StreamStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Waiting(why) => write!(f, "waiting: {why}"),
+            Self::Refused(why) => write!(f, "refused: {why}"),
+            Self::Open(Status::ServerGone) => {
+                f.write_str("server gone: no sign of life for three seconds (waiting for it to come back)")
+            }
+            Self::Open(status) => f.write_str(status.name()),
+        }
+    }
+}
+
+/// What one turn of the stream's loop found, without borrowing it.
+enum Turn {
+    Frame(Snapshot, u64),
+    Status(StreamStatus),
+    Nap(Duration),
+}
+
+impl FrameStream {
+    /// A stream of a camera's newest frames.
+    pub fn new(base: impl Into<PathBuf>, camera: CameraId) -> Self {
+        Self {
+            base: base.into(),
+            camera,
+            options: Options::new(),
+            mode: Mode::Latest,
+            open: None,
+            next_open_ns: 0,
+            told: None,
+            skipped_total: 0,
+        }
+    }
+
+    /// Chooses which frame comes next.
+    #[must_use]
+    pub fn mode(mut self, mode: Mode) -> Self {
+        self.mode = mode;
+        self
+    }
+
+    /// Sets what is asked for beyond the camera.
+    #[must_use]
+    pub fn options(mut self, options: Options) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// The camera.
+    #[must_use]
+    pub fn camera(&self) -> &CameraId {
+        &self.camera
+    }
+
+    /// The pair that is open, if one is.
+    #[must_use]
+    pub fn reader(&self) -> Option<&Reader> {
+        self.open.as_ref().map(|open| &open.reader)
+    }
+
+    /// Frames that were overwritten unseen, over all generations.
+    #[must_use]
+    pub fn skipped_total(&self) -> u64 {
+        self.skipped_total
+    }
+
+    /// Waits for the next frame or the next change of state, at most for `timeout`.
+    pub fn next_event(&mut self, timeout: Duration) -> Event<'_> {
+        let timeout_ns = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
+        let deadline_ns = monotonic_ns().saturating_add(timeout_ns);
+        let (snapshot, skipped) = loop {
+            let now_ns = monotonic_ns();
+            match self.turn(now_ns) {
+                Turn::Frame(snapshot, skipped) => break (snapshot, skipped),
+                Turn::Status(status) => {
+                    if !self.told.as_ref().is_some_and(|told| told.is_same_news(&status)) {
+                        self.told = Some(status.clone());
+                        return Event::Status(status);
+                    }
+                }
+                Turn::Nap(nap) => {
+                    if now_ns >= deadline_ns {
+                        return Event::Timeout;
+                    }
+                    std::thread::sleep(nap.min(Duration::from_nanos(deadline_ns - now_ns)));
+                }
+            }
+        };
+        match &self.open {
+            Some(open) => Event::Frame(StreamFrame { frame: open.reader.frame(snapshot), skipped }),
+            // A turn that found a frame leaves its pair open.
+            None => Event::Timeout,
+        }
+    }
+
+    fn turn(&mut self, now_ns: u64) -> Turn {
+        let Some(open) = &mut self.open else {
+            return self.turn_closed(now_ns);
+        };
+        let found = match self.mode {
+            Mode::Latest => open.reader.latest(open.seen),
+            Mode::Next => open.reader.next(open.seen),
+        };
+        if let Found::Frame(frame) = found {
+            let id = frame.id();
+            let skipped = open.seen.map_or(0, |seen| id.get().saturating_sub(seen.get() + 1));
+            let snapshot = frame.snapshot();
+            open.seen = Some(id);
+            open.schedule.frame_found(now_ns, skipped + 1);
+            self.skipped_total += skipped;
+            // Frames say "live" by themselves; a later stall or stop is news again.
+            self.told = Some(StreamStatus::Open(Status::Live));
+            return Turn::Frame(snapshot, skipped);
+        }
+        let overrun = matches!(found, Found::Overrun);
+        let status = open.liveness.observe(open.reader.observe(), now_ns);
+        if status.is_over() {
+            // Unmap at once, so that the dead pair's memory can go.
+            self.open = None;
+            self.next_open_ns = 0;
+            return Turn::Status(StreamStatus::Open(status));
+        }
+        if now_ns >= open.next_name_check_ns {
+            open.next_name_check_ns = now_ns + NAME_CHECK_NS;
+            if !open.reader.is_still_named() {
+                self.open = None;
+                self.next_open_ns = 0;
+                return Turn::Nap(Duration::ZERO);
+            }
+        }
+        let status = StreamStatus::Open(status);
+        // "Unproven" lasts for a heartbeat or a frame at most, or ends as "server gone": no news.
+        let is_news = !self.told.as_ref().is_some_and(|told| told.is_same_news(&status));
+        if is_news && status != StreamStatus::Open(Status::Unproven) {
+            return Turn::Status(status);
+        }
+        Turn::Nap(if overrun { Duration::ZERO } else { open.schedule.nap(now_ns) })
+    }
+
+    fn turn_closed(&mut self, now_ns: u64) -> Turn {
+        if now_ns < self.next_open_ns {
+            return Turn::Nap(Duration::from_nanos(self.next_open_ns - now_ns));
+        }
+        let status = match open::open(&self.base, &self.camera, &self.options) {
+            Opened::Ready(reader) => {
+                self.open = Some(Pair {
+                    liveness: Liveness::new(reader.observed_at_open(), now_ns),
+                    schedule: Schedule::new(reader.frame_period_ns()),
+                    seen: None,
+                    next_name_check_ns: now_ns + NAME_CHECK_NS,
+                    reader,
+                });
+                return Turn::Nap(Duration::ZERO);
+            }
+            Opened::NotYet(why) => {
+                self.next_open_ns = now_ns + ABSENT_RETRY_NS;
+                StreamStatus::Waiting(why)
+            }
+            Opened::Refused(why) => {
+                self.next_open_ns = now_ns + REFUSED_RETRY_NS;
+                StreamStatus::Refused(why)
+            }
+        };
+        Turn::Status(status)
+    }
+}
