@@ -1,0 +1,329 @@
+//! What may be changed while the camera runs, and the one lock that guards it.
+
+use std::collections::HashMap;
+use std::net::{Shutdown, TcpStream};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use crate::clip::Clip;
+use crate::clock::Clock;
+use crate::server::{Options, PaceFrom, fps_is_sane};
+
+/// The commands, one a line, as a help text shows them.
+pub const COMMANDS: &str = "\
+  drop              close every connection
+  freeze            send no more RTP; RTSP and RTCP stay alive
+  hang              send nothing and answer nothing; connections stay open
+  resume            end freeze and hang; the clip goes on where it stopped
+  loss PERMILLE     do not send so many of a thousand RTP packets (0 ends it)
+  corrupt PERMILLE  change one byte in so many of a thousand RTP packets
+  reorder PERMILLE  send so many of a thousand RTP packets after the next one (UDP)
+  clip N            go on with clip N (from 0), from its beginning; when it has another codec, connections are closed
+  fps N             so many pictures a second from now on
+  jump MS           RTP timestamps leap by so many milliseconds, negative for backwards
+  dup               the next picture carries the RTP timestamp of the one before it
+  garbage           send 512 bytes that mean nothing to every playing client
+  refuse            close new connections as soon as they are accepted
+  accept            end refuse
+  quit              end";
+
+/// Why a command was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// There is no such command.
+    #[error(
+        "command {0:?} is not known; known are drop, freeze, hang, resume, loss, corrupt, reorder, clip, fps, jump, dup, garbage, refuse, accept, quit"
+    )]
+    Unknown(String),
+    /// The number behind it is missing or of no use.
+    #[error("command {command:?} needs {needs}, found {found:?}")]
+    Argument {
+        /// The command.
+        command: String,
+        /// What it needs.
+        needs: String,
+        /// What stood there.
+        found: String,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Command {
+    Drop,
+    Freeze,
+    Hang,
+    Resume,
+    Loss(u32),
+    Corrupt(u32),
+    Reorder(u32),
+    Clip(usize),
+    Fps(f64),
+    Jump(i64),
+    Dup,
+    Garbage,
+    Refuse(bool),
+}
+
+impl Command {
+    fn parse(line: &str, clip_count: usize) -> Result<Command, CommandError> {
+        let (command, argument) = line.trim().split_once(' ').unwrap_or((line.trim(), ""));
+        let argument = argument.trim();
+        let error = |needs: &str| CommandError::Argument {
+            command: command.to_owned(),
+            needs: needs.to_owned(),
+            found: argument.to_owned(),
+        };
+        let permille = || match argument.parse::<u32>() {
+            Ok(permille) if permille <= 1000 => Ok(permille),
+            _ => Err(error("a number from 0 to 1000")),
+        };
+        let parsed = match command {
+            "loss" => Command::Loss(permille()?),
+            "corrupt" => Command::Corrupt(permille()?),
+            "reorder" => Command::Reorder(permille()?),
+            "clip" => match argument.parse() {
+                Ok(clip) if clip < clip_count => Command::Clip(clip),
+                _ => return Err(error(&format!("the number of a clip, from 0 to {}", clip_count - 1))),
+            },
+            "fps" => match argument.parse() {
+                Ok(fps) if fps_is_sane(fps) => Command::Fps(fps),
+                _ => return Err(error("a number from 0.1 to 1000")),
+            },
+            "jump" => Command::Jump(argument.parse::<i32>().map_err(|_| error("milliseconds"))?.into()),
+            _ if !argument.is_empty() && Self::without_argument(command).is_some() => {
+                return Err(error("no argument"));
+            }
+            _ => Self::without_argument(command).ok_or_else(|| CommandError::Unknown(command.to_owned()))?,
+        };
+        Ok(parsed)
+    }
+
+    fn without_argument(command: &str) -> Option<Command> {
+        Some(match command {
+            "drop" => Command::Drop,
+            "freeze" => Command::Freeze,
+            "hang" => Command::Hang,
+            "resume" => Command::Resume,
+            "dup" => Command::Dup,
+            "garbage" => Command::Garbage,
+            "refuse" => Command::Refuse(true),
+            "accept" => Command::Refuse(false),
+            _ => return None,
+        })
+    }
+}
+
+/// The faults that are switched on. Counters stand for things that happen once: a sender acts when one has risen.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Faults {
+    pub(crate) freeze: bool,
+    pub(crate) hang: bool,
+    pub(crate) refuse: bool,
+    pub(crate) loss_permille: u32,
+    pub(crate) corrupt_permille: u32,
+    pub(crate) reorder_permille: u32,
+    pub(crate) jump_ms: i64,
+    pub(crate) dups: u64,
+    pub(crate) garbage: u64,
+}
+
+/// Names a connection.
+pub(crate) type ConnectionId = u64;
+
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) faults: Faults,
+    pub(crate) clip: usize,
+    pub(crate) clock: Clock,
+    pub(crate) pictures_sent: u64,
+    has_played: bool,
+    connections: HashMap<ConnectionId, TcpStream>,
+    connections_so_far: ConnectionId,
+    stopping: bool,
+}
+
+/// What all threads of a camera share.
+#[derive(Debug)]
+pub(crate) struct Control {
+    pub(crate) clips: Vec<Clip>,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+impl Control {
+    /// `clips` is not empty.
+    pub(crate) fn new(clips: Vec<Clip>, options: &Options) -> Control {
+        let state = State {
+            faults: Faults::default(),
+            clip: 0,
+            clock: Clock::new(Instant::now(), options.fps),
+            pictures_sent: 0,
+            has_played: options.pace_from == PaceFrom::Start,
+            connections: HashMap::new(),
+            connections_so_far: 0,
+            stopping: false,
+        };
+        Control { clips, state: Mutex::new(state), changed: Condvar::new() }
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        // A thread that panicked has left whole values behind: none is changed in more than one step.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Carries out a command and says what was done.
+    pub(crate) fn command(&self, line: &str) -> Result<String, CommandError> {
+        let command = Command::parse(line, self.clips.len())?;
+        let mut state = self.state();
+        let mut note = String::new();
+        match command {
+            Command::Drop => note = format!(": {} connections closed", state.close_connections()),
+            Command::Freeze => state.faults.freeze = true,
+            Command::Hang => state.faults.hang = true,
+            Command::Resume => (state.faults.freeze, state.faults.hang) = (false, false),
+            Command::Loss(permille) => state.faults.loss_permille = permille,
+            Command::Corrupt(permille) => state.faults.corrupt_permille = permille,
+            Command::Reorder(permille) => state.faults.reorder_permille = permille,
+            Command::Jump(ms) => state.faults.jump_ms += ms,
+            Command::Dup => state.faults.dups += 1,
+            Command::Garbage => state.faults.garbage += 1,
+            Command::Refuse(refuse) => state.faults.refuse = refuse,
+            Command::Fps(fps) => state.clock.set_fps(Instant::now(), fps),
+            Command::Clip(clip) => {
+                let codec_changes = self.clips[clip].codec() != self.clips[state.clip].codec();
+                state.clip = clip;
+                if codec_changes {
+                    // What a session was set up for has ended: a camera closes it, and the client asks again.
+                    note = format!(": another codec, {} connections closed", state.close_connections());
+                }
+            }
+        }
+        let sent = state.pictures_sent;
+        drop(state);
+        self.changed.notify_all();
+        Ok(format!("{}{note} ({sent} pictures sent so far)", line.trim()))
+    }
+
+    /// Takes a new connection in, or refuses it (`None`): on command, and at the end.
+    pub(crate) fn add_connection(&self, stream: &TcpStream) -> Option<ConnectionId> {
+        let mut state = self.state();
+        if state.faults.refuse || state.stopping {
+            return None;
+        }
+        let own = stream.try_clone().ok()?;
+        state.connections_so_far += 1;
+        let id = state.connections_so_far;
+        state.connections.insert(id, own);
+        Some(id)
+    }
+
+    /// Ends a connection; whoever works for it is woken.
+    pub(crate) fn remove_connection(&self, id: ConnectionId) {
+        let removed = self.state().connections.remove(&id);
+        if let Some(stream) = removed {
+            stream.shutdown(Shutdown::Both).ok();
+        }
+        self.changed.notify_all();
+    }
+
+    /// Ends all connections for good.
+    pub(crate) fn stop(&self) {
+        let mut state = self.state();
+        state.stopping = true;
+        state.close_connections();
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.state().stopping
+    }
+
+    /// A client begins to play: the clock begins with the first of them, if it was told to.
+    pub(crate) fn played(&self) {
+        let mut state = self.state();
+        if !state.has_played {
+            state.has_played = true;
+            state.clock = Clock::new(Instant::now(), state.clock.fps());
+        }
+    }
+
+    /// Waits while the camera hangs; false when the connection ended meanwhile.
+    pub(crate) fn wait_while_hanging(&self, id: ConnectionId) -> bool {
+        let mut state = self.state();
+        while state.faults.hang && state.is_connected(id) {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.is_connected(id)
+    }
+
+    /// Waits for the instant that `due` names, asking again after every change; `None` when the connection ended.
+    pub(crate) fn wait_until_due(
+        &self,
+        id: ConnectionId,
+        due: impl Fn(&State) -> Option<Instant>,
+    ) -> Option<MutexGuard<'_, State>> {
+        let mut state = self.state();
+        while state.is_connected(id) {
+            let wait = match due(&state) {
+                Some(due) => match due.checked_duration_since(Instant::now()) {
+                    Some(wait) if !wait.is_zero() => wait,
+                    _ => return Some(state),
+                },
+                None => {
+                    state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                    continue;
+                }
+            };
+            (state, _) = self.changed.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner);
+        }
+        None
+    }
+}
+
+impl State {
+    fn is_connected(&self, id: ConnectionId) -> bool {
+        self.connections.contains_key(&id)
+    }
+
+    fn close_connections(&mut self) -> usize {
+        let count = self.connections.len();
+        for (_, stream) in self.connections.drain() {
+            stream.shutdown(Shutdown::Both).ok();
+        }
+        count
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_of_the_help_text_is_known() {
+        for line in COMMANDS.lines() {
+            let mut words = line.split_whitespace();
+            let command = words.next().unwrap();
+            if command == "quit" {
+                continue; // the program's, not the camera's
+            }
+            let takes_number = words.next().is_some_and(|word| word.chars().all(char::is_uppercase));
+            let line = if takes_number { format!("{command} 1") } else { command.to_owned() };
+            assert!(Command::parse(&line, 2).is_ok(), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_command_that_cannot_be_carried_out_says_what_it_needs() {
+        let sentence = |line: &str| Command::parse(line, 2).unwrap_err().to_string();
+        assert_eq!(sentence("loss 1001"), "command \"loss\" needs a number from 0 to 1000, found \"1001\"");
+        assert_eq!(
+            sentence("clip 2"),
+            "command \"clip\" needs the number of a clip, from 0 to 1, found \"2\""
+        );
+        assert_eq!(sentence("fps 0"), "command \"fps\" needs a number from 0.1 to 1000, found \"0\"");
+        assert_eq!(sentence("freeze now"), "command \"freeze\" needs no argument, found \"now\"");
+        assert!(sentence("explode").starts_with("command \"explode\" is not known"));
+        assert_eq!(Command::parse(" jump  -500 ", 1).unwrap(), Command::Jump(-500));
+    }
+}

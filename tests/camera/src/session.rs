@@ -1,0 +1,228 @@
+//! The RTSP conversation with one client (RFC 2326).
+
+use std::io::{self, BufReader};
+use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, Scope};
+use std::time::Duration;
+
+use crate::auth::fresh_nonce;
+use crate::control::{ConnectionId, Control};
+use crate::rtsp::{
+    Message, MessageError, Request, Response, TransportRequest, parse_transport, read_message,
+};
+use crate::sdp::{self, TRACK};
+use crate::server::{Options, PATH};
+use crate::stream::{self, FIRST_SEQUENCE, Output};
+
+const METHODS: &str = "OPTIONS, DESCRIBE, SETUP, PLAY, GET_PARAMETER, SET_PARAMETER, TEARDOWN";
+/// A client that does not read for so long is given up: a packet may be half written, so nothing else could follow.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Serves a client until either side ends it; its sender has ended, too, when this returns.
+pub(crate) fn serve(control: &Control, options: &Options, id: ConnectionId, stream: TcpStream) {
+    thread::scope(|scope| {
+        // What a client does wrong was answered where it could be; what the connection suffered ends it.
+        if let Ok(session) = Session::new(control, options, id, stream) {
+            session.converse(scope).ok();
+        }
+        control.remove_connection(id);
+    });
+}
+
+struct Session<'env> {
+    control: &'env Control,
+    options: &'env Options,
+    id: ConnectionId,
+    peer: IpAddr,
+    reader: BufReader<TcpStream>,
+    writer: Arc<Mutex<TcpStream>>,
+    /// Of this connection alone: digests for another connection's nonce are answered with a fresh challenge.
+    nonce: String,
+    stage: Stage,
+}
+
+enum Stage {
+    Described,
+    SetUp(Output),
+    Playing,
+}
+
+enum Next {
+    GoOn,
+    Play(Output),
+    End,
+}
+
+impl<'env> Session<'env> {
+    fn new(
+        control: &'env Control,
+        options: &'env Options,
+        id: ConnectionId,
+        stream: TcpStream,
+    ) -> io::Result<Self> {
+        stream.set_nodelay(true)?;
+        stream.set_write_timeout(Some(WRITE_TIMEOUT))?;
+        Ok(Session {
+            control,
+            options,
+            id,
+            peer: stream.peer_addr()?.ip(),
+            reader: BufReader::new(stream.try_clone()?),
+            writer: Arc::new(Mutex::new(stream)),
+            nonce: fresh_nonce(),
+            stage: Stage::Described,
+        })
+    }
+
+    fn converse<'scope>(mut self, scope: &'scope Scope<'scope, 'env>) -> Result<(), MessageError> {
+        loop {
+            let request = match read_message(&mut self.reader) {
+                Ok(Message::Request(request)) => request,
+                Ok(Message::Interleaved) => continue,
+                Ok(Message::End) => return Ok(()),
+                Err(MessageError::Io(error)) => return Err(error.into()),
+                Err(error) => {
+                    self.send(Response::new("400 Bad Request", None))?;
+                    return Err(error);
+                }
+            };
+            if !self.control.wait_while_hanging(self.id) {
+                return Ok(());
+            }
+            let (response, next) = self.answer(&request);
+            self.send(response)?;
+            match next {
+                Next::GoOn => {}
+                Next::End => return Ok(()),
+                Next::Play(output) => {
+                    self.control.played();
+                    let (control, options, id) = (self.control, self.options, self.id);
+                    thread::Builder::new()
+                        .name(format!("send-{id}"))
+                        .spawn_scoped(scope, move || stream::run(control, options, id, &output))?;
+                }
+            }
+        }
+    }
+
+    fn send(&self, response: Response) -> io::Result<()> {
+        stream::write_to(&self.writer, response.into_text().as_bytes())
+    }
+
+    fn answer(&mut self, request: &Request) -> (Response, Next) {
+        let reply = |status: &str| Response::new(status, Some(request));
+        let stay = |status: &str| (reply(status), Next::GoOn);
+        if request.method == "OPTIONS" {
+            return (reply("200 OK").header("Public", METHODS), Next::GoOn);
+        }
+        if let Some(challenge) = self.challenge(request) {
+            return (reply("401 Unauthorized").header("WWW-Authenticate", &challenge), Next::GoOn);
+        }
+        let track_path = format!("{PATH}/{TRACK}");
+        let is_known = request.path() == PATH || request.path() == track_path;
+        if !is_known && request.path() != "*" {
+            return stay("404 Not Found");
+        }
+        if request.header("Session").is_some_and(|given| !given.starts_with(&self.session_id())) {
+            return stay("454 Session Not Found");
+        }
+        match request.method.as_str() {
+            "DESCRIBE" => self.describe(request),
+            "SETUP" if matches!(self.stage, Stage::Playing) => stay("455 Method Not Valid in This State"),
+            "SETUP" => self.set_up(request),
+            "PLAY" => {
+                let response = reply("200 OK")
+                    .header("Session", &self.session_header())
+                    .header("Range", "npt=now-")
+                    .header("RTP-Info", &format!("url={};seq={FIRST_SEQUENCE}", self.track_url(request)));
+                match std::mem::replace(&mut self.stage, Stage::Playing) {
+                    Stage::SetUp(output) => (response, Next::Play(output)),
+                    Stage::Playing => (response, Next::GoOn),
+                    Stage::Described => {
+                        self.stage = Stage::Described;
+                        stay("455 Method Not Valid in This State")
+                    }
+                }
+            }
+            "TEARDOWN" => (reply("200 OK").header("Session", &self.session_id()), Next::End),
+            "GET_PARAMETER" | "SET_PARAMETER" => {
+                (reply("200 OK").header("Session", &self.session_header()), Next::GoOn)
+            }
+            _ => (reply("405 Method Not Allowed").header("Allow", METHODS), Next::GoOn),
+        }
+    }
+
+    /// The challenge for a request that does not show the password, if one is asked for.
+    fn challenge(&self, request: &Request) -> Option<String> {
+        let auth = self.options.auth.as_ref()?;
+        let given = request.header("Authorization").unwrap_or_default();
+        (!auth.accepts(given, &request.method, &self.nonce)).then(|| auth.challenge(&self.nonce))
+    }
+
+    fn describe(&self, request: &Request) -> (Response, Next) {
+        let description = {
+            let state = self.control.state();
+            sdp::describe(&self.control.clips[state.clip], self.options.parameter_sets, state.clock.fps())
+        };
+        let base = format!("{}/", request.uri.trim_end_matches('/'));
+        let response = Response::new("200 OK", Some(request)).header("Content-Base", &base);
+        (response.body("application/sdp", description), Next::GoOn)
+    }
+
+    fn set_up(&mut self, request: &Request) -> (Response, Next) {
+        let transport = match parse_transport(request.header("Transport").unwrap_or_default()) {
+            Some(TransportRequest::Interleaved { rtp_channel }) => {
+                let connection = Arc::clone(&self.writer);
+                self.stage = Stage::SetUp(Output::Interleaved { connection, rtp_channel });
+                format!("RTP/AVP/TCP;unicast;interleaved={rtp_channel}-{}", rtp_channel + 1)
+            }
+            Some(TransportRequest::Udp { rtp_port, rtcp_port }) => {
+                let Ok((rtp, rtcp, server_port)) = port_pair(self.peer) else {
+                    return (Response::new("500 Internal Server Error", Some(request)), Next::GoOn);
+                };
+                let (rtp_to, rtcp_to) =
+                    (SocketAddr::new(self.peer, rtp_port), SocketAddr::new(self.peer, rtcp_port));
+                self.stage = Stage::SetUp(Output::Udp { rtp, rtcp, rtp_to, rtcp_to });
+                format!(
+                    "RTP/AVP;unicast;client_port={rtp_port}-{rtcp_port};server_port={server_port}-{}",
+                    server_port + 1
+                )
+            }
+            None => return (Response::new("461 Unsupported Transport", Some(request)), Next::GoOn),
+        };
+        let response = Response::new("200 OK", Some(request))
+            .header("Transport", &transport)
+            .header("Session", &self.session_header());
+        (response, Next::GoOn)
+    }
+
+    fn session_id(&self) -> String {
+        format!("{:08X}", self.id)
+    }
+
+    fn session_header(&self) -> String {
+        format!("{};timeout=60", self.session_id())
+    }
+
+    fn track_url(&self, request: &Request) -> String {
+        let base = request.uri.trim_end_matches('/').trim_end_matches(TRACK).trim_end_matches('/');
+        format!("{base}/{TRACK}")
+    }
+}
+
+/// Two UDP sockets, RTP on an even port and RTCP on the next, as RFC 3550 section 11 has it (some clients insist).
+fn port_pair(local: IpAddr) -> io::Result<(UdpSocket, UdpSocket, u16)> {
+    const ATTEMPTS: usize = 64;
+    let mut failure = io::Error::from(io::ErrorKind::AddrInUse);
+    for _ in 0..ATTEMPTS {
+        let one = UdpSocket::bind((local, 0))?;
+        let port = one.local_addr()?.port();
+        match UdpSocket::bind((local, port ^ 1)) {
+            Ok(other) if port % 2 == 0 => return Ok((one, other, port)),
+            Ok(other) => return Ok((other, one, port ^ 1)),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}
