@@ -62,7 +62,8 @@ impl NewHeader {
         stream.frame_period_ns.set(self.frame_period_ns);
         stream.magic = MAGIC;
         for slot in self.slots.indices() {
-            let offset = size.slot_bytes * slot.get() as u64;
+            // Saturates only for a geometry that no file can hold; `Header::check` refuses what comes out then.
+            let offset = size.slot_bytes.saturating_mul(slot.get() as u64);
             raw.slots[slot.get()].data_offset.set(offset);
         }
         raw

@@ -145,17 +145,20 @@ pub struct PairSize {
 
 impl PairSize {
     /// The sizes for frames of this geometry, as a writer lays them out: slots back to back, each from a page boundary.
+    ///
+    /// A geometry of [`Nv12::for_picture`] has at most 16384 * 24576 bytes, far from any limit. One that somebody else
+    /// wrote may claim to need up to 2^64 bytes; sizes past that stop there, where no file can follow.
     #[must_use]
     pub fn new(picture: &Nv12, slots: SlotCount) -> Self {
         const { assert!(HEADER_SIZE <= PAGE_SIZE) };
-        // A geometry of ours has at most 16384 * 24576 bytes: far from overflow with eight slots.
-        let slot_bytes = picture.data_size().next_multiple_of(PAGE_SIZE as u64);
-        Self { meta_bytes: PAGE_SIZE as u64, slot_bytes, data_bytes: slot_bytes * u64::from(slots.get()) }
+        let slot_bytes = picture.data_size().checked_next_multiple_of(PAGE_SIZE as u64).unwrap_or(u64::MAX);
+        let data_bytes = slot_bytes.saturating_mul(u64::from(slots.get()));
+        Self { meta_bytes: PAGE_SIZE as u64, slot_bytes, data_bytes }
     }
 
     /// Bytes of both files: what one camera takes of the file system while its geometry does not change.
     #[must_use]
     pub const fn total_bytes(&self) -> u64 {
-        self.meta_bytes + self.data_bytes
+        self.meta_bytes.saturating_add(self.data_bytes)
     }
 }
