@@ -1,0 +1,279 @@
+//! What holds for all inputs, not only for those that somebody thought of.
+
+mod support;
+
+use proptest::prelude::*;
+use support::{Pair, PlainWords};
+use vas_shm_proto::compose::NewHeader;
+use vas_shm_proto::header::{Problem, Refusal};
+use vas_shm_proto::layout::{MAX_DIMENSION, PAGE_SIZE, RawHeader};
+use vas_shm_proto::snapshot::{self, Found};
+use vas_shm_proto::words::{FrameId, PublishWords, Word64};
+use vas_shm_proto::{
+    CameraId, Color, ColorRange, Files, Header, Nv12, PairSize, SlotCount, State, StreamFlags,
+};
+use zerocopy::{FromBytes, IntoBytes};
+
+/// What every later line of a reader relies on.
+fn assert_in_bounds(header: &Header, files: &Files) -> Result<(), TestCaseError> {
+    let picture = header.picture();
+    prop_assert!((1..=MAX_DIMENSION).contains(&picture.width()));
+    prop_assert!((1..=MAX_DIMENSION).contains(&picture.height()));
+    let stride = u128::from(picture.stride_bytes());
+    prop_assert!(stride >= u128::from(picture.width()));
+    prop_assert!(stride >= u128::from(picture.chroma_row_bytes()));
+    let luma_end = stride * u128::from(picture.height());
+    prop_assert!(u128::from(picture.uv_offset()) >= luma_end);
+    let chroma_end = u128::from(picture.uv_offset()) + stride * u128::from(picture.chroma_rows());
+    prop_assert!(u128::from(picture.data_size()) >= chroma_end);
+
+    prop_assert!((2..=8).contains(&header.slots().get()));
+    prop_assert!(header.data_file_size() <= files.data_size_bytes);
+    let mut ranges: Vec<(u128, u128)> = header
+        .slots()
+        .indices()
+        .map(|slot| {
+            let start = u128::from(header.slot_offset(slot));
+            (start, start + u128::from(picture.data_size()))
+        })
+        .collect();
+    for &(start, end) in &ranges {
+        prop_assert_eq!(start % PAGE_SIZE as u128, 0);
+        prop_assert!(end <= u128::from(header.data_file_size()));
+    }
+    ranges.sort_unstable();
+    prop_assert!(ranges.windows(2).all(|pair| pair[0].1 <= pair[1].0), "slots overlap: {:?}", ranges);
+    prop_assert!(!header.at_copy().state.is_over());
+    prop_assert!(header.version() >= 1);
+    Ok(())
+}
+
+fn any_dimension() -> impl Strategy<Value = u32> {
+    // Small ones, where parity and alignment matter, the largest, and all between.
+    prop_oneof![1..=130u32, (MAX_DIMENSION - 3)..=MAX_DIMENSION, 1..=MAX_DIMENSION]
+}
+
+fn any_slots() -> impl Strategy<Value = SlotCount> {
+    (2..=8u32).prop_map(|count| SlotCount::new(count).unwrap())
+}
+
+fn any_range() -> impl Strategy<Value = ColorRange> {
+    prop_oneof![Just(ColorRange::Unknown), Just(ColorRange::Limited), Just(ColorRange::Full)]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    // Any bytes: an answer, never a panic.
+    #[test]
+    fn any_bytes_get_an_answer(
+        bytes in prop::collection::vec(any::<u8>(), 0..1024),
+        meta_size_bytes in any::<u64>(),
+        data_size_bytes in any::<u64>(),
+        data_inode in any::<u64>(),
+    ) {
+        let files = Files { meta_size_bytes, data_size_bytes, data_inode };
+        if let Ok(header) = Header::check(&bytes, &files) {
+            assert_in_bounds(&header, &files)?;
+        }
+    }
+
+    // Random bytes hardly get past the magic, so: a good header with a few of its words replaced by numbers that are near
+    // some bound or anything at all.
+    #[test]
+    fn an_accepted_header_has_only_slots_that_lie_apart_and_inside_the_file(
+        width in any_dimension(),
+        height in any_dimension(),
+        slots in 2..=8u32,
+        changes in prop::collection::vec(
+            (
+                0..192usize,
+                prop_oneof![
+                    any::<u32>(), 0..10u32, Just(4096), Just(8192), Just(64), Just(128), Just(u32::MAX),
+                ],
+            ),
+            0..4,
+        ),
+        file_bytes in prop_oneof![Just(None), any::<u64>().prop_map(Some)],
+    ) {
+        let mut pair = Pair::new(width, height, slots);
+        let mut bytes = pair.raw.as_bytes().to_vec();
+        for (word, value) in changes {
+            // Not the words that are refused outright: version, header_size, pixel_format, data_inode, magic.
+            if ![0, 1, 8, 22, 23, 30, 31].contains(&word) {
+                bytes[word * 4..word * 4 + 4].copy_from_slice(&value.to_le_bytes());
+            }
+        }
+        if let Some(file_bytes) = file_bytes {
+            pair.files.data_size_bytes = file_bytes;
+        }
+        if let Ok(header) = Header::check(&bytes, &pair.files) {
+            assert_in_bounds(&header, &pair.files)?;
+        }
+    }
+
+    // The same with slots shifted by whole pages, where overlap is decided.
+    #[test]
+    fn slots_moved_by_pages_are_accepted_only_apart(
+        dimension in 1..200u32,
+        slots in 2..=8usize,
+        pages in prop::array::uniform8(0..64u64),
+        extra_bytes in 0..5000u64,
+    ) {
+        let mut pair = Pair::new(dimension, dimension, slots as u32);
+        let data_size = pair.raw.stream.data_size.get() + extra_bytes;
+        pair.raw.stream.data_size.set(data_size);
+        pair.raw.stream.data_file_size.set(1 << 20);
+        pair.files.data_size_bytes = 1 << 20;
+        for (slot, page) in pair.raw.slots.iter_mut().zip(pages) {
+            slot.data_offset.set(page * PAGE_SIZE as u64);
+        }
+        let apart = (0..slots).all(|a| (0..a).all(|b| pages[a].abs_diff(pages[b]) * PAGE_SIZE as u64 >= data_size));
+        match pair.check() {
+            Ok(header) => {
+                prop_assert!(apart);
+                assert_in_bounds(&header, &pair.files)?;
+            }
+            Err(Problem::Refused(Refusal::SlotsOverlap { .. })) => prop_assert!(!apart),
+            Err(other) => prop_assert!(false, "{}", other),
+        }
+    }
+
+    // What a writer composes is what a reader finds.
+    #[test]
+    fn a_composed_header_reads_back_as_it_was_meant(
+        width in any_dimension(),
+        height in any_dimension(),
+        slots in any_slots(),
+        range in any_range(),
+        (primaries, transfer, matrix) in any::<(u8, u8, u8)>(),
+        (data_inode, generation, heartbeat_ns, frame_period_ns) in any::<(u64, u64, u64, u64)>(),
+        stalled in any::<bool>(),
+        idle in any::<bool>(),
+    ) {
+        let picture = Nv12::for_picture(width, height).unwrap();
+        let color = Color { range, primaries, transfer, matrix };
+        let state = if stalled { State::Stalled } else { State::Live };
+        let flags = if idle { StreamFlags::IDLE } else { StreamFlags::default() };
+        let raw = NewHeader {
+            picture, color, slots, data_inode, generation, state, flags, heartbeat_ns, frame_period_ns,
+        }
+        .to_raw();
+        let size = PairSize::new(&picture, slots);
+        let files =
+            Files { meta_size_bytes: size.meta_bytes, data_size_bytes: size.data_bytes, data_inode };
+        let header = Header::check(raw.as_bytes(), &files).unwrap();
+        assert_in_bounds(&header, &files)?;
+
+        prop_assert_eq!(header.picture(), &picture);
+        prop_assert_eq!(header.color(), color);
+        prop_assert_eq!(header.slots(), slots);
+        prop_assert_eq!(header.data_file_size(), size.data_bytes);
+        prop_assert_eq!((header.data_inode(), header.generation()), (data_inode, generation));
+        let at_copy = header.at_copy();
+        prop_assert_eq!((at_copy.frame_id, at_copy.timestamp_ns), (0, 0));
+        prop_assert_eq!((at_copy.state, at_copy.flags), (state, flags));
+        prop_assert_eq!((at_copy.heartbeat_ns, at_copy.frame_period_ns), (heartbeat_ns, frame_period_ns));
+        for slot in slots.indices() {
+            prop_assert_eq!(header.slot_offset(slot), size.slot_bytes * slot.get() as u64);
+        }
+
+        // Reserved bytes and unused records are zero.
+        prop_assert_eq!(raw.stream.reserved, [0; 128]);
+        for (i, slot) in raw.slots.iter().enumerate() {
+            prop_assert_eq!(slot.reserved, [0; 32]);
+            prop_assert_eq!(slot.frame_id.get(), 0);
+            prop_assert!(i < slots.get() as usize || slot.as_bytes() == [0; 64]);
+        }
+        // Bytes and structs are the same thing.
+        let again = RawHeader::read_from_bytes(raw.as_bytes()).unwrap();
+        prop_assert_eq!(again.as_bytes(), raw.as_bytes());
+    }
+
+    // The layout of a frame: aligned, no gap, no row shorter than the picture.
+    #[test]
+    fn a_writers_geometry_passes_the_readers_check(width in any_dimension(), height in any_dimension()) {
+        let ours = Nv12::for_picture(width, height).unwrap();
+        prop_assert_eq!(ours.stride_bytes() % Nv12::STRIDE_ALIGNMENT, 0);
+        prop_assert!(ours.stride_bytes() < ours.chroma_row_bytes() + Nv12::STRIDE_ALIGNMENT);
+        let checked =
+            Nv12::check(width, height, ours.stride_bytes(), ours.uv_offset(), ours.data_size());
+        prop_assert_eq!(checked, Ok(ours));
+        let (w, h) = (u64::from(width), u64::from(height));
+        prop_assert_eq!(ours.packed_size(), w * h + 2 * w.div_ceil(2) * h.div_ceil(2));
+        prop_assert!(ours.packed_size() <= ours.data_size());
+    }
+
+    // Any five numbers: an answer without overflow, and it is the one that unbounded arithmetic gives.
+    #[test]
+    fn geometry_is_judged_as_unbounded_arithmetic_judges_it(
+        width in prop_oneof![any_dimension(), any::<u32>()],
+        height in prop_oneof![any_dimension(), any::<u32>()],
+        stride in prop_oneof![0..40000u32, any::<u32>()],
+        uv_offset in prop_oneof![0..1_000_000_000u64, any::<u64>(), (u64::MAX - 1_000_000)..=u64::MAX],
+        data_size in prop_oneof![0..1_000_000_000u64, any::<u64>(), (u64::MAX - 1_000_000)..=u64::MAX],
+        slots in any_slots(),
+    ) {
+        let luma_end = u128::from(stride) * u128::from(height);
+        let chroma_end = u128::from(uv_offset) + u128::from(stride) * u128::from(height.div_ceil(2));
+        let good = (1..=MAX_DIMENSION).contains(&width)
+            && (1..=MAX_DIMENSION).contains(&height)
+            && u64::from(stride) >= 2 * u64::from(width.div_ceil(2))
+            && u128::from(uv_offset) >= luma_end
+            && u128::from(data_size) >= chroma_end;
+        let checked = Nv12::check(width, height, stride, uv_offset, data_size);
+        prop_assert_eq!(checked.is_ok(), good, "{:?}", checked);
+        if let Ok(picture) = checked {
+            // Sizes that no file can have stop at the end of 64 bits.
+            let size = PairSize::new(&picture, slots);
+            prop_assert!(size.slot_bytes >= picture.data_size());
+            prop_assert!(size.total_bytes() >= size.data_bytes);
+        }
+    }
+
+    // A camera id is accepted exactly if it fits the pattern.
+    #[test]
+    fn camera_ids_fit_their_pattern(text in prop_oneof!["[A-Za-z0-9_-]{0,70}", "\\PC{0,8}", "[.a/\\\\ -]{0,4}"]) {
+        let fits = (1..=64).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+            && text.as_bytes()[0].is_ascii_alphanumeric();
+        match CameraId::new(&text) {
+            Ok(id) => {
+                prop_assert!(fits);
+                prop_assert_eq!(id.as_str(), text.as_str());
+                prop_assert_eq!(id.to_string().parse::<CameraId>(), Ok(id));
+            }
+            Err(problem) => {
+                prop_assert!(!fits);
+                prop_assert!(!problem.to_string().is_empty());
+            }
+        }
+    }
+
+    // Hostile words: every question gets an answer in a bounded number of steps, and a frame is never one that was seen.
+    #[test]
+    fn any_words_get_an_answer(
+        slots in any_slots(),
+        published in prop_oneof![0..20u64, any::<u64>(), (u64::MAX - 10)..=u64::MAX],
+        ids in prop::array::uniform8(prop_oneof![0..20u64, any::<u64>(), (u64::MAX - 10)..=u64::MAX]),
+        seen in prop_oneof![0..20u64, any::<u64>(), (u64::MAX - 10)..=u64::MAX],
+    ) {
+        let words = PlainWords::zeroed();
+        words.store_u64(Word64::FRAME_ID, published);
+        for slot in slots.indices() {
+            words.store_u64(Word64::slot_frame_id(slot), ids[slot.get()]);
+        }
+        let seen = FrameId::new(seen);
+        if let Found::Frame(frame) = snapshot::latest(&words, slots, seen) {
+            prop_assert_eq!(frame.id().get(), published);
+            prop_assert_ne!(Some(frame.id()), seen);
+            prop_assert!(snapshot::is_intact(&words, &frame));
+        }
+        if let Found::Frame(frame) = snapshot::next(&words, slots, seen) {
+            prop_assert!(Some(frame.id()) > seen || seen.is_none());
+            prop_assert!(frame.id().get() <= published);
+            prop_assert_eq!(frame.id().slot(slots), frame.slot());
+            prop_assert!(snapshot::is_intact(&words, &frame));
+        }
+    }
+}
