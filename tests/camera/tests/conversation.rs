@@ -1,0 +1,398 @@
+//! What a client written from the RFCs hears from the camera: no FFmpeg here, and the clips hold no real pictures.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use vas_test_camera::{Auth, AuthScheme, Clip, Join, Options, TestCamera};
+
+const WATCHDOG: Duration = Duration::from_secs(20);
+
+/// A clip of so many pictures, key pictures every `gop`. Each slice says the picture's number in its last bytes.
+fn clip_as(name: &str, pictures: u8, gop: u8) -> Clip {
+    let h265 = name.ends_with("h265");
+    let mut bytes = Vec::new();
+    let mut unit = |header: &[u8], rest: &[u8]| {
+        bytes.extend([0, 0, 0, 1]);
+        bytes.extend(header);
+        bytes.extend(rest);
+    };
+    for picture in 0..pictures {
+        let is_key = picture % gop == 0;
+        match (h265, is_key) {
+            (false, true) => {
+                unit(&[0x67], &[66, 1, 30]);
+                unit(&[0x68], &[1]);
+                unit(&[0x65], &[0x88, 7, picture, 1]);
+            }
+            (false, false) => unit(&[0x41], &[0x9A, 7, picture, 1]),
+            (true, true) => {
+                unit(&[33 << 1, 1], &[1, 2]);
+                unit(&[19 << 1, 1], &[0x80, 7, picture, 1]);
+            }
+            (true, false) => unit(&[1 << 1, 1], &[0x80, 7, picture, 1]),
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(name);
+    std::fs::write(&path, bytes).unwrap();
+    Clip::load(&path).unwrap()
+}
+
+fn clip(pictures: u8, gop: u8) -> Clip {
+    clip_as("clip.h264", pictures, gop)
+}
+
+fn fast() -> Options {
+    Options { fps: 500.0, rtcp_interval_ms: 0, ..Options::default() }
+}
+
+struct Client {
+    url: String,
+    reader: BufReader<TcpStream>,
+    sequence: u32,
+}
+
+/// An RTP packet as a client sees it.
+#[derive(Debug)]
+struct Rtp {
+    marker: bool,
+    sequence: u16,
+    timestamp: u32,
+    payload: Vec<u8>,
+}
+
+impl Rtp {
+    /// The number that the clip's maker put into a slice.
+    fn picture(&self) -> u8 {
+        self.payload[self.payload.len() - 2]
+    }
+}
+
+impl Client {
+    fn connect(camera: &TestCamera) -> Client {
+        let url = camera.url();
+        let address = url.trim_start_matches("rtsp://").trim_end_matches("/cam");
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(WATCHDOG)).unwrap();
+        Client { url, reader: BufReader::new(stream), sequence: 0 }
+    }
+
+    fn send(&mut self, method: &str, url: &str, headers: &str) {
+        self.sequence += 1;
+        let text = format!("{method} {url} RTSP/1.0\r\nCSeq: {}\r\n{headers}\r\n", self.sequence);
+        self.reader.get_mut().write_all(text.as_bytes()).unwrap();
+    }
+
+    /// The next response, packets before it passed over.
+    fn response(&mut self) -> String {
+        while self.reader.fill_buf().unwrap().first() == Some(&b'$') {
+            self.interleaved().unwrap();
+        }
+        let (mut text, mut length) = (String::new(), 0);
+        loop {
+            let mut line = String::new();
+            assert!(self.reader.read_line(&mut line).unwrap() > 0, "closed after {text:?}");
+            if let Some(value) = line.strip_prefix("Content-Length: ") {
+                length = value.trim().parse().unwrap();
+            }
+            text += &line;
+            if line == "\r\n" {
+                break;
+            }
+        }
+        let mut body = vec![0; length];
+        self.reader.read_exact(&mut body).unwrap();
+        text + std::str::from_utf8(&body).unwrap()
+    }
+
+    fn ask(&mut self, method: &str, headers: &str) -> String {
+        let url = self.url.clone();
+        self.send(method, &url, headers);
+        self.response()
+    }
+
+    fn play(camera: &TestCamera) -> Client {
+        let mut client = Client::connect(camera);
+        let set_up = client.ask("SETUP", "Transport: RTP/AVP/TCP;unicast;interleaved=4-5\r\n");
+        assert!(set_up.contains("interleaved=4-5"), "{set_up}");
+        let play = client.ask("PLAY", "");
+        assert!(play.starts_with("RTSP/1.0 200 OK"), "{play}");
+        client
+    }
+
+    /// Channel and bytes of the next packet; `None` when the camera has closed.
+    fn interleaved(&mut self) -> Option<(u8, Vec<u8>)> {
+        let mut prefix = [0; 4];
+        self.reader.read_exact(&mut prefix).ok()?;
+        assert_eq!(prefix[0], b'$', "not a packet");
+        let mut packet = vec![0; u16::from_be_bytes([prefix[2], prefix[3]]).into()];
+        self.reader.read_exact(&mut packet).ok()?;
+        Some((prefix[1], packet))
+    }
+
+    fn rtp(&mut self) -> Option<Rtp> {
+        let (mut channel, mut packet) = self.interleaved()?;
+        while channel == 5 {
+            (channel, packet) = self.interleaved()?; // reports are passed over
+        }
+        assert_eq!((channel, packet[0], packet[1] & 0x7F), (4, 0x80, 96));
+        Some(Rtp {
+            marker: packet[1] & 0x80 != 0,
+            sequence: u16::from_be_bytes([packet[2], packet[3]]),
+            timestamp: u32::from_be_bytes(packet[4..8].try_into().unwrap()),
+            payload: packet[12..].to_vec(),
+        })
+    }
+
+    /// The next picture's last packet.
+    fn picture(&mut self) -> Option<Rtp> {
+        loop {
+            let packet = self.rtp()?;
+            if packet.marker {
+                return Some(packet);
+            }
+        }
+    }
+
+    fn pictures(&mut self, count: usize) -> Vec<Rtp> {
+        (0..count).map(|_| self.picture().expect("the camera closed")).collect()
+    }
+}
+
+fn numbers(pictures: &[Rtp]) -> Vec<u8> {
+    pictures.iter().map(Rtp::picture).collect()
+}
+
+fn step(two: &[Rtp]) -> i32 {
+    two[1].timestamp.wrapping_sub(two[0].timestamp) as i32
+}
+
+#[test]
+fn every_client_gets_the_clip_from_its_first_picture_and_again_when_it_ends() {
+    let camera = TestCamera::start(vec![clip(5, 5)], fast()).unwrap();
+    for _ in 0..2 {
+        let pictures = Client::play(&camera).pictures(12);
+        assert_eq!(numbers(&pictures), [0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 0, 1]);
+        assert!(pictures.windows(2).all(|two| step(two) == 180), "90 kHz by 500 pictures a second");
+    }
+}
+
+#[test]
+fn sequence_numbers_have_no_gap_and_go_round() {
+    let camera = TestCamera::start(vec![clip(5, 5)], fast()).unwrap();
+    let mut client = Client::play(&camera);
+    let packets: Vec<Rtp> = (0..300).map(|_| client.rtp().unwrap()).collect();
+    assert!(packets.windows(2).all(|two| two[1].sequence == two[0].sequence.wrapping_add(1)));
+    assert!(packets.windows(2).any(|two| two[1].sequence < two[0].sequence), "16 bits have overflowed");
+}
+
+#[test]
+fn pictures_are_paced_by_absolute_deadlines() {
+    let options = Options { fps: 50.0, ..fast() };
+    let camera = TestCamera::start(vec![clip(5, 5)], options).unwrap();
+    let mut client = Client::play(&camera);
+    client.picture().unwrap();
+    let start = Instant::now();
+    client.pictures(25);
+    assert!(start.elapsed() >= Duration::from_millis(450), "{:?}", start.elapsed());
+}
+
+#[test]
+fn a_live_join_waits_for_a_key_picture_and_a_mid_join_does_not() {
+    let options = Options { join: Join::Idr, ..fast() };
+    let camera = TestCamera::start(vec![clip(250, 50)], options).unwrap();
+    assert_eq!(Client::play(&camera).picture().unwrap().picture() % 50, 0);
+
+    let options = Options { join: Join::Mid, fps: 100.0, ..fast() };
+    let camera = TestCamera::start(vec![clip(250, 50)], options).unwrap();
+    let firsts: Vec<u8> = (0..3).map(|_| Client::play(&camera).picture().unwrap().picture()).collect();
+    assert!(firsts.windows(2).all(|two| two[0] < two[1]), "the clip plays all the time: {firsts:?}");
+}
+
+#[test]
+fn after_the_asked_number_of_pictures_only_reports_come() {
+    let options = Options { frames: Some(3), rtcp_interval_ms: 20, ..fast() };
+    let camera = TestCamera::start(vec![clip(5, 5)], options).unwrap();
+    let mut client = Client::play(&camera);
+    let (mut pictures, mut reports_since) = (0, 0);
+    while reports_since < 5 {
+        let (channel, packet) = client.interleaved().unwrap();
+        match channel {
+            4 => (pictures, reports_since) = (pictures + u32::from(packet[1] >> 7), 0),
+            5 => {
+                assert_eq!(packet[..2], [0x80, 200], "a sender report");
+                reports_since += 1;
+            }
+            other => panic!("channel {other}"),
+        }
+    }
+    assert_eq!(pictures, 3);
+    assert!(client.ask("GET_PARAMETER", "").starts_with("RTSP/1.0 200 OK"), "the connection stays");
+}
+
+#[test]
+fn a_freeze_stops_pictures_but_not_answers_and_nothing_of_the_clip_is_lost() {
+    let options = Options { rtcp_interval_ms: 10, ..fast() };
+    let camera = TestCamera::start(vec![clip(200, 200)], options).unwrap();
+    let mut client = Client::play(&camera);
+    let mut before = client.pictures(3);
+    assert!(camera.command("freeze").unwrap().starts_with("freeze ("));
+    let sent_text = camera.command("freeze").unwrap();
+    let sent: usize = sent_text.split(['(', ' ']).find_map(|word| word.parse().ok()).unwrap();
+    before.extend(client.pictures(sent - 3));
+    for _ in 0..5 {
+        assert_eq!(client.interleaved().unwrap().0, 5, "frozen, only reports come");
+    }
+    assert!(client.ask("GET_PARAMETER", "").starts_with("RTSP/1.0 200 OK"));
+    camera.command("resume").unwrap();
+    let mut after = client.pictures(2);
+    assert_eq!(usize::from(after[0].picture()), sent);
+    assert!(step(&[before.pop().unwrap(), after.swap_remove(0)]) > 180, "time has passed");
+}
+
+#[test]
+fn a_hanging_camera_answers_when_it_is_resumed() {
+    let camera = TestCamera::start(vec![clip(5, 5)], fast()).unwrap();
+    let mut client = Client::connect(&camera);
+    camera.command("hang").unwrap();
+    client.send("OPTIONS", "*", "");
+    client.reader.get_ref().set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+    assert!(client.reader.fill_buf().is_err(), "no answer while it hangs");
+    client.reader.get_ref().set_read_timeout(Some(WATCHDOG)).unwrap();
+    camera.command("resume").unwrap();
+    assert!(client.response().contains("Public: OPTIONS, DESCRIBE"));
+}
+
+#[test]
+fn drop_closes_connections_and_refuse_closes_new_ones() {
+    let camera = TestCamera::start(vec![clip(5, 5)], fast()).unwrap();
+    let mut client = Client::play(&camera);
+    assert!(camera.command("drop").unwrap().starts_with("drop: 1 connections closed"));
+    while client.rtp().is_some() {}
+
+    camera.command("refuse").unwrap();
+    let mut refused = Client::connect(&camera);
+    assert!(refused.interleaved().is_none());
+    camera.command("accept").unwrap();
+    assert_eq!(Client::play(&camera).picture().unwrap().picture(), 0);
+}
+
+#[test]
+fn timestamps_leap_and_repeat_on_command() {
+    let camera = TestCamera::start(vec![clip(5, 5)], fast()).unwrap();
+    let mut client = Client::play(&camera);
+    let mut pictures = client.pictures(2);
+    camera.command("jump -10000").unwrap();
+    camera.command("dup").unwrap();
+    pictures.extend(client.pictures(200));
+    let steps: Vec<i32> = pictures.windows(2).map(step).collect();
+    assert!(steps.iter().any(|&step| step < -800_000), "ten seconds back: {steps:?}");
+    assert!(steps.contains(&0), "one timestamp twice: {steps:?}");
+}
+
+#[test]
+fn a_change_of_the_rate_keeps_timestamps_true() {
+    let camera = TestCamera::start(vec![clip(5, 5)], fast()).unwrap();
+    let mut client = Client::play(&camera);
+    client.pictures(2);
+    camera.command("fps 50").unwrap();
+    while step(&client.pictures(2)) != 1800 {}
+    assert!(client.ask("DESCRIBE", "").contains("a=framerate:50\r\n"));
+}
+
+#[test]
+fn a_switch_of_clips_begins_at_the_new_ones_first_picture() {
+    let camera = TestCamera::start(vec![clip(100, 100), clip(3, 3)], fast()).unwrap();
+    let mut client = Client::play(&camera);
+    client.pictures(5);
+    camera.command("clip 1").unwrap();
+    let mut last = 4;
+    let first = loop {
+        let number = client.picture().unwrap().picture();
+        if number != last + 1 {
+            break number;
+        }
+        last = number;
+    };
+    assert_eq!(first, 0);
+    assert_eq!(numbers(&client.pictures(4)), [1, 2, 0, 1]);
+}
+
+#[test]
+fn a_switch_to_another_codec_closes_connections() {
+    let clips = vec![clip(5, 5), clip_as("clip.h265", 5, 5)];
+    let camera = TestCamera::start(clips, fast()).unwrap();
+    let mut client = Client::play(&camera);
+    let done = camera.command("clip 1").unwrap();
+    assert!(done.starts_with("clip 1: another codec, 1 connections closed"), "{done}");
+    while client.rtp().is_some() {}
+    assert!(Client::connect(&camera).ask("DESCRIBE", "").contains("H265/90000"));
+    assert_eq!(Client::play(&camera).picture().unwrap().picture(), 0);
+}
+
+#[test]
+fn garbage_breaks_the_framing_of_the_connection() {
+    let camera = TestCamera::start(vec![clip(5, 5)], fast()).unwrap();
+    let mut client = Client::play(&camera);
+    client.pictures(2);
+    camera.command("garbage").unwrap();
+    let deadline = Instant::now() + WATCHDOG;
+    while client.reader.fill_buf().unwrap()[0] == b'$' {
+        client.interleaved().unwrap();
+        assert!(Instant::now() < deadline, "no garbage came");
+    }
+}
+
+#[test]
+fn what_a_client_does_wrong_is_answered_with_the_code_of_the_standard() {
+    let camera = TestCamera::start(vec![clip(5, 5)], fast()).unwrap();
+    let mut client = Client::connect(&camera);
+    let other = client.url.replace("/cam", "/other");
+    client.send("DESCRIBE", &other, "");
+    assert!(client.response().starts_with("RTSP/1.0 404 "));
+    assert!(client.ask("PLAY", "").starts_with("RTSP/1.0 455 "));
+    assert!(client.ask("SETUP", "Transport: RTP/AVP;multicast\r\n").starts_with("RTSP/1.0 461 "));
+    assert!(client.ask("SETUP", "").starts_with("RTSP/1.0 461 "));
+    assert!(client.ask("GET_PARAMETER", "Session: 0815\r\n").starts_with("RTSP/1.0 454 "));
+    assert!(client.ask("RECORD", "").starts_with("RTSP/1.0 405 "));
+    assert!(client.ask("TEARDOWN", "").starts_with("RTSP/1.0 200 "));
+    assert!(client.interleaved().is_none(), "closed after TEARDOWN");
+
+    let mut client = Client::connect(&camera);
+    client.reader.get_mut().write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+    assert!(client.response().starts_with("RTSP/1.0 400 "));
+    assert!(client.interleaved().is_none(), "closed after what cannot be read");
+}
+
+#[test]
+fn without_the_password_only_options_is_answered() {
+    let auth = Some(Auth::new(AuthScheme::Basic, "u:p").unwrap());
+    let camera = TestCamera::start(vec![clip(5, 5)], Options { auth, ..fast() }).unwrap();
+    let mut client = Client::connect(&camera);
+    assert!(client.ask("OPTIONS", "").starts_with("RTSP/1.0 200 "));
+    for method in ["DESCRIBE", "SETUP", "PLAY", "GET_PARAMETER", "TEARDOWN"] {
+        let answer = client.ask(method, "Authorization: Basic dTpx\r\n");
+        assert!(answer.starts_with("RTSP/1.0 401 "), "{method}: {answer}");
+        assert!(answer.contains("WWW-Authenticate: Basic realm="), "{method}: {answer}");
+    }
+    assert!(client.ask("DESCRIBE", "Authorization: Basic dTpw\r\n").starts_with("RTSP/1.0 200 "));
+}
+
+#[test]
+fn a_client_that_reads_nothing_hinders_neither_others_nor_the_end() {
+    let big = {
+        let mut bytes = vec![0, 0, 1, 0x67, 66, 1, 30, 0, 0, 1, 0x65, 0x88];
+        bytes.resize(1_000_000, 0x55);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("big.h264");
+        std::fs::write(&path, bytes).unwrap();
+        Clip::load(&path).unwrap()
+    };
+    let camera = TestCamera::start(vec![big], fast()).unwrap();
+    let _deaf = Client::play(&camera);
+    Client::play(&camera).pictures(30);
+    let start = Instant::now();
+    drop(camera);
+    assert!(start.elapsed() < WATCHDOG, "{:?}", start.elapsed());
+}
