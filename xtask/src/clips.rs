@@ -211,7 +211,7 @@ fn ffmpeg(input: &[&str], words: &str, output: &Path, name: &str) -> Outcome {
     // Without names of encoders and their versions in the file.
     command.args(["-bitexact", "-flags:v", "+bitexact"]);
     command.args(words.split_whitespace().skip_while(|word| *word != "-f")).arg(output);
-    run::behind_ticker(&format!("making {name}"), &mut command).map_err(|failure| {
+    run::behind_ticker(&format!("making {name}"), &mut command).map(drop).map_err(|failure| {
         Failure::with_code(
             format!("{name} could not be made: is this ffmpeg built with libx264 and libx265? {failure}"),
             Some(failure.code.into()),

@@ -1,7 +1,12 @@
 //! `cargo xtask`: set-up, demo, tests and checks of this repository. One command a file.
 
+mod ci;
 mod clips;
+mod deps;
 mod failure;
+mod fuzz;
+mod layout;
+mod leftovers;
 mod no_std;
 mod run;
 mod setup;
@@ -43,6 +48,31 @@ enum Verb {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Everything that has to hold before a change lands, with a table at the end
+    Ci,
+    /// Prove the walls between the crates
+    Deps,
+    /// The layout of the format as text
+    Layout {
+        #[command(subcommand)]
+        verb: LayoutVerb,
+    },
+    /// Fuzz the checks of the format (needs a nightly toolchain)
+    Fuzz {
+        /// For how long, each target
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+    },
+}
+
+#[derive(Subcommand)]
+enum LayoutVerb {
+    /// Print it as it is now
+    Print,
+    /// Compare it with vas-shm-proto/layout/v1.txt, and with the released one
+    Check,
+    /// Write it into vas-shm-proto/layout/v1.txt
+    Bless,
 }
 
 fn main() -> ExitCode {
@@ -62,5 +92,14 @@ fn carry_out(verb: Verb) -> Outcome {
         Verb::Setup { level } => setup::command(level),
         Verb::Clips => clips::command(&workspace),
         Verb::Test { args } => test::command(&workspace, &args),
+        Verb::Ci => ci::command(&workspace),
+        Verb::Deps => deps::command(&workspace),
+        Verb::Layout { verb: LayoutVerb::Print } => {
+            layout::print();
+            Ok(())
+        }
+        Verb::Layout { verb: LayoutVerb::Check } => layout::check(&workspace),
+        Verb::Layout { verb: LayoutVerb::Bless } => layout::bless(&workspace),
+        Verb::Fuzz { seconds } => fuzz::command(&workspace, seconds),
     }
 }

@@ -86,8 +86,8 @@ pub(crate) fn succeeds<I: IntoIterator<Item = S>, S: Into<OsString>>(program: &s
         .is_ok_and(|status| status.success())
 }
 
-/// Runs a talkative program behind one moving line; its last lines are shown only when it fails.
-pub(crate) fn behind_ticker(what: &str, command: &mut Command) -> Outcome {
+/// Runs a talkative program behind one moving line; gives its last lines, which are shown only when it fails.
+pub(crate) fn behind_ticker(what: &str, command: &mut Command) -> Outcome<VecDeque<String>> {
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -131,7 +131,7 @@ pub(crate) fn behind_ticker(what: &str, command: &mut Command) -> Outcome {
     let status = child.wait().context(|| format!("wait for `{}`", shown(command)))?;
     if status.success() {
         ticker.end("done");
-        return Ok(());
+        return Ok(kept);
     }
     ticker.end("failed");
     for line in kept {

@@ -272,7 +272,7 @@ impl Apt {
     }
 
     fn update(&self) -> Outcome {
-        run::behind_ticker("fetching apt's package lists", &mut self.apt_get("update", &[]))
+        run::behind_ticker("fetching apt's package lists", &mut self.apt_get("update", &[])).map(drop)
     }
 
     fn try_install(&self, packages: &[String]) -> Outcome {
@@ -282,6 +282,7 @@ impl Apt {
             &format!("installing {} packages and what they need", packages.len()),
             &mut command,
         )
+        .map(drop)
     }
 }
 
