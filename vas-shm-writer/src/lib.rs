@@ -1,1 +1,79 @@
-//! To be written.
+//! Exports the decoded frames of cameras to other processes on the same host, at no risk to the server that embeds it.
+//!
+//! The frame path is lock-free and never waits: no reader can delay it, the files are made by a thread of the library, and
+//! what cannot be exported is counted and dropped. Readers map the files read-only; the server reads nothing back from them.
+//!
+//! ```no_run
+//! use vas_shm_writer::{CameraId, Color, Exporter, ExporterConfig, PictureFormat, Plane, Stamp, monotonic_ns};
+//!
+//! let exporter = Exporter::start(ExporterConfig::new("/dev/shm/vas"))?;
+//! let mut camera = exporter.camera(CameraId::new("front")?)?;
+//! let (luma, chroma) = (vec![16; 640 * 480], vec![128; 640 * 240]);
+//! loop {
+//!     // ... decode a frame, then:
+//!     let format = PictureFormat { width: 640, height: 480, color: Color::UNSPECIFIED };
+//!     match camera.slot(format) {
+//!         Ok(mut slot) => {
+//!             slot.write_nv12(Plane::new(&luma, 640), Plane::new(&chroma, 640))?;
+//!             slot.publish(Stamp { timestamp_ns: monotonic_ns(), damaged: false });
+//!         }
+//!         Err(_not_exported) => {} // for example: the files are still being made
+//!     }
+//! }
+//! # #[allow(unreachable_code)] Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! A slot borrows its camera, so a second one before the first is published does not compile; one that is dropped
+//! unpublished leaves nothing visible:
+//!
+//! ```compile_fail,E0499
+//! # fn f(camera: &mut vas_shm_writer::Camera, format: vas_shm_writer::PictureFormat, stamp: vas_shm_writer::Stamp) {
+//! let first = camera.slot(format).unwrap();
+//! let second = camera.slot(format).unwrap(); // error[E0499]: cannot borrow `*camera` as mutable more than once
+//! first.publish(stamp);
+//! # }
+//! ```
+//!
+//! Nor can what leads into a slot outlive its publication:
+//!
+//! ```compile_fail,E0505
+//! # fn f(camera: &mut vas_shm_writer::Camera, format: vas_shm_writer::PictureFormat, stamp: vas_shm_writer::Stamp) {
+//! let mut slot = camera.slot(format).unwrap();
+//! let planes = slot.planes();
+//! slot.publish(stamp); // error[E0505]: cannot move out of `slot` because it is borrowed
+//! planes.luma_ptr();
+//! # }
+//! ```
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | `exporter` | [`Exporter`] and [`Camera`]: what a server embeds |
+//! | `frame` | [`Slot`]: begin, fill, publish, as types |
+//! | `keeper` | the library's thread: builds, beats, replaces, retires, looks after names |
+//! | `base` | the base directory and its checks, free space, opening beneath it |
+//! | `guard` | sole writer per camera; leftovers of a server that was killed |
+//! | `pair` | birth, retirement and removal of the two files |
+//! | `gate` | keeps the frame path out of a pair whose memory is being given back |
+//! | `map` | the only unsafe: writable mappings, words, copies, leases |
+//!
+//! The format and its guarantees are in `PROTOCOL.md` of the crate [`vas_shm_proto`].
+#![deny(unsafe_code)]
+
+mod base;
+mod clock;
+mod error;
+mod exporter;
+mod frame;
+mod gate;
+mod guard;
+mod keeper;
+mod map;
+mod pair;
+
+pub use clock::monotonic_ns;
+pub use error::{BaseError, CameraError, FillError, NotExported};
+pub use exporter::{Camera, CameraCounters, ExportWhen, Exporter, ExporterConfig, SourceState};
+pub use frame::{PictureFormat, Plane, Slot, Stamp};
+pub use map::RawPlanes;
+pub use vas_shm_proto::words::SlotCountError;
+pub use vas_shm_proto::{CameraId, CameraIdError, Color, ColorRange, FrameId, Nv12, PairSize, SlotCount};

@@ -1,0 +1,278 @@
+//! The base directory: made if missing, hostile until checked.
+
+use crate::error::BaseError;
+use rustix::fd::OwnedFd;
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat};
+use rustix::io::Errno;
+use std::path::{Path, PathBuf};
+use vas_shm_proto::CameraId;
+
+/// `f_type` of a tmpfs, statfs(2).
+const TMPFS_MAGIC: i64 = 0x0102_1994;
+const DIRECTORY_MODE: u32 = 0o750;
+const FILE_MODE: u32 = 0o640;
+const SET_GROUP_ID: u32 = 0o2000;
+const GROUP_OR_OTHER_WRITE: u32 = 0o022;
+
+/// Names beneath a directory are opened so that nothing leads out of it, whatever stands there.
+const BENEATH: ResolveFlags =
+    ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS);
+
+/// Which file a name leads to, across file systems.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    device: u64,
+    inode: u64,
+}
+
+impl Identity {
+    pub(crate) fn of(stat: &Stat) -> Self {
+        Self { device: stat.st_dev, inode: stat.st_ino }
+    }
+
+    /// What stands at a path now, without following a link at its end.
+    pub(crate) fn at(path: &Path) -> Option<Self> {
+        rustix::fs::lstat(path).ok().map(|stat| Self::of(&stat))
+    }
+
+    pub(crate) fn inode(self) -> u64 {
+        self.inode
+    }
+}
+
+/// A directory that was opened and found to be ours.
+#[derive(Debug)]
+pub(crate) struct Directory {
+    fd: OwnedFd,
+    path: PathBuf,
+}
+
+/// Opens the base directory; makes it (not those above it) if it is missing.
+pub(crate) fn open_base(path: &Path, group: Option<u32>) -> Result<Directory, BaseError> {
+    let directory_flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut opened = rustix::fs::open(path, directory_flags, Mode::empty());
+    let mut made = false;
+    if matches!(opened, Err(Errno::NOENT)) {
+        match rustix::fs::mkdir(path, Mode::from_raw_mode(DIRECTORY_MODE)) {
+            Ok(()) => made = true,
+            // Somebody was quicker; whose it is will be seen.
+            Err(Errno::EXIST) => {}
+            Err(Errno::NOENT) => {
+                let parent = path.parent().unwrap_or(Path::new("/")).to_owned();
+                return Err(BaseError::NoParent { base: path.to_owned(), parent });
+            }
+            Err(errno) => return Err(io("mkdir", path, errno)),
+        }
+        opened = rustix::fs::open(path, directory_flags, Mode::empty());
+    }
+    let fd = opened.map_err(|errno| match errno {
+        Errno::NOTDIR | Errno::LOOP => BaseError::NotDirectory { base: path.to_owned() },
+        // A directory of another user that does not let us in: say whose it is.
+        Errno::ACCESS => match rustix::fs::lstat(path) {
+            Ok(stat) if stat.st_uid != euid() => owner(path, &stat),
+            _ => io("open", path, errno),
+        },
+        errno => io("open", path, errno),
+    })?;
+    let stat = rustix::fs::fstat(&fd).map_err(|errno| io("fstat", path, errno))?;
+    if stat.st_uid != euid() {
+        return Err(owner(path, &stat));
+    }
+    let mode = stat.st_mode & 0o7777;
+    if mode & GROUP_OR_OTHER_WRITE != 0 {
+        return Err(BaseError::Mode { base: path.to_owned(), mode });
+    }
+    let statfs = rustix::fs::fstatfs(&fd).map_err(|errno| io("fstatfs", path, errno))?;
+    #[allow(clippy::unnecessary_cast, reason = "the type of f_type differs between architectures")]
+    let fs_type = statfs.f_type as i64;
+    if fs_type != TMPFS_MAGIC {
+        return Err(BaseError::NotTmpfs { base: path.to_owned(), fs_type });
+    }
+    let directory = Directory { fd, path: path.to_owned() };
+    directory.adjust(group, made)?;
+    Ok(directory)
+}
+
+fn owner(path: &Path, stat: &Stat) -> BaseError {
+    BaseError::Owner { base: path.to_owned(), found: stat.st_uid, euid: euid() }
+}
+
+fn euid() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+fn io(call: &'static str, path: &Path, errno: Errno) -> BaseError {
+    BaseError::Io { call, path: path.to_owned(), errno }
+}
+
+impl Directory {
+    /// Opens a camera's directory beneath the base, making it if it is missing.
+    pub(crate) fn camera(&self, camera: &CameraId) -> Result<Self, BaseError> {
+        let path = self.path.join(camera.as_str());
+        let made = match rustix::fs::mkdirat(&self.fd, camera.as_str(), Mode::from_raw_mode(DIRECTORY_MODE)) {
+            Ok(()) => true,
+            Err(Errno::EXIST) => false,
+            Err(errno) => return Err(io("mkdirat", &path, errno)),
+        };
+        let directory = self.existing_camera(camera)?;
+        let base = self.stat()?;
+        let group = (base.st_mode & SET_GROUP_ID != 0).then_some(base.st_gid);
+        directory.adjust(group, made)?;
+        Ok(directory)
+    }
+
+    /// Opens a camera's directory that has to be there.
+    pub(crate) fn existing_camera(&self, camera: &CameraId) -> Result<Self, BaseError> {
+        let path = self.path.join(camera.as_str());
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = rustix::fs::openat2(&self.fd, camera.as_str(), flags, Mode::empty(), BENEATH).map_err(
+            |errno| match errno {
+                Errno::NOTDIR | Errno::LOOP => BaseError::NotDirectory { base: path.clone() },
+                errno => io("openat2", &path, errno),
+            },
+        )?;
+        let directory = Self { fd, path };
+        let stat = directory.stat()?;
+        if stat.st_uid != euid() {
+            return Err(owner(&directory.path, &stat));
+        }
+        let mode = stat.st_mode & 0o7777;
+        if mode & GROUP_OR_OTHER_WRITE != 0 {
+            return Err(BaseError::Mode { base: directory.path, mode });
+        }
+        Ok(directory)
+    }
+
+    /// Gives the directory the mode, and the group if one is asked for, that it has to have. Right bits are left alone: an
+    /// owner outside the group who sets 2750 on a directory loses the set-group-id bit without being told.
+    fn adjust(&self, group: Option<u32>, made: bool) -> Result<(), BaseError> {
+        let stat = self.stat()?;
+        let Some(wanted) = group else {
+            // Whatever an operator chose stays; what we made comes out as written, whatever the umask.
+            let mode = DIRECTORY_MODE | (stat.st_mode & SET_GROUP_ID);
+            if made && stat.st_mode & 0o7777 != mode {
+                rustix::fs::fchmod(&self.fd, Mode::from_raw_mode(mode))
+                    .map_err(|errno| io("fchmod", &self.path, errno))?;
+            }
+            return Ok(());
+        };
+        let wanted_mode = DIRECTORY_MODE | SET_GROUP_ID;
+        if stat.st_gid != wanted {
+            // An error shows below, as what was found afterwards.
+            let _ = rustix::fs::fchown(&self.fd, None, Some(rustix::process::Gid::from_raw(wanted)));
+        }
+        let stat = self.stat()?;
+        if stat.st_mode & wanted_mode != wanted_mode {
+            let _ = rustix::fs::fchmod(&self.fd, Mode::from_raw_mode(wanted_mode));
+        }
+        let stat = self.stat()?;
+        if stat.st_gid != wanted || stat.st_mode & wanted_mode != wanted_mode {
+            return Err(BaseError::Group {
+                base: self.path.clone(),
+                found: stat.st_gid,
+                mode: stat.st_mode & 0o7777,
+                wanted,
+            });
+        }
+        Ok(())
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn stat(&self) -> Result<Stat, BaseError> {
+        rustix::fs::fstat(&self.fd).map_err(|errno| io("fstat", &self.path, errno))
+    }
+
+    /// Bytes that the file system still has for us.
+    pub(crate) fn free_bytes(&self) -> Result<u64, BaseError> {
+        let stat = rustix::fs::fstatvfs(&self.fd).map_err(|errno| io("fstatvfs", &self.path, errno))?;
+        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+
+    /// Makes a file that nobody had made before, readable by the group and by nobody else.
+    pub(crate) fn create_new(&self, name: &str) -> Result<OwnedFd, BaseError> {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = self.open_file(name, flags, FILE_MODE)?;
+        let path = self.path.join(name);
+        let stat = rustix::fs::fstat(&fd).map_err(|errno| io("fstat", &path, errno))?;
+        if stat.st_mode & 0o7777 != FILE_MODE {
+            rustix::fs::fchmod(&fd, Mode::from_raw_mode(FILE_MODE))
+                .map_err(|errno| io("fchmod", &path, errno))?;
+        }
+        Ok(fd)
+    }
+
+    /// Opens or makes a file for the owner alone.
+    pub(crate) fn open_private(&self, name: &str) -> Result<OwnedFd, BaseError> {
+        self.open_file(name, OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC, 0o600)
+    }
+
+    /// Opens a file that is there, for writing, without ever waiting for it.
+    pub(crate) fn open_existing(&self, name: &str) -> Result<OwnedFd, BaseError> {
+        self.open_file(name, OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC, 0)
+    }
+
+    fn open_file(&self, name: &str, flags: OFlags, mode: u32) -> Result<OwnedFd, BaseError> {
+        rustix::fs::openat2(&self.fd, name, flags, Mode::from_raw_mode(mode), BENEATH)
+            .map_err(|errno| io("openat2", &self.path.join(name), errno))
+    }
+
+    /// What stands under a name, without following a link; `None` if nothing does.
+    pub(crate) fn look(&self, name: &str) -> Result<Option<Stat>, BaseError> {
+        match rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(Some(stat)),
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(io("fstatat", &self.path.join(name), errno)),
+        }
+    }
+
+    pub(crate) fn rename(&self, from: &str, to: &str) -> Result<(), BaseError> {
+        rustix::fs::renameat(&self.fd, from, &self.fd, to)
+            .map_err(|errno| io("renameat", &self.path.join(to), errno))
+    }
+
+    /// Removes a name; that it is gone already is as good.
+    pub(crate) fn unlink(&self, name: &str) -> Result<(), BaseError> {
+        match rustix::fs::unlinkat(&self.fd, name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(errno) => Err(io("unlinkat", &self.path.join(name), errno)),
+        }
+    }
+
+    /// Removes a name if it still leads to this file: whatever else took the name is not ours.
+    pub(crate) fn unlink_if(&self, name: &str, identity: Identity) -> Result<(), BaseError> {
+        match self.look(name)? {
+            Some(stat) if Identity::of(&stat) == identity => self.unlink(name),
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes an empty camera directory.
+    pub(crate) fn remove_camera(&self, camera: &CameraId) -> Result<(), BaseError> {
+        match rustix::fs::unlinkat(&self.fd, camera.as_str(), AtFlags::REMOVEDIR) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(errno) => Err(io("unlinkat", &self.path.join(camera.as_str()), errno)),
+        }
+    }
+
+    /// The cameras that have a directory here.
+    pub(crate) fn cameras(&self) -> Result<Vec<CameraId>, BaseError> {
+        let mut cameras = Vec::new();
+        let entries =
+            rustix::fs::Dir::read_from(&self.fd).map_err(|errno| io("getdents", &self.path, errno))?;
+        for entry in entries {
+            let entry = entry.map_err(|errno| io("getdents", &self.path, errno))?;
+            let Some(id) = entry.file_name().to_str().ok().and_then(|name| CameraId::new(name).ok()) else {
+                continue;
+            };
+            let is_directory =
+                self.look(id.as_str())?.is_some_and(|stat| FileType::from_raw_mode(stat.st_mode).is_dir());
+            if is_directory {
+                cameras.push(id);
+            }
+        }
+        Ok(cameras)
+    }
+}

@@ -1,0 +1,233 @@
+//! Writable mappings and leases: the only unsafe of this crate.
+//!
+//! What is written here is read by other processes at the same time. So no reference to the memory and no slice of it comes
+//! into being: words are atomics found by checked offsets, pixels are copied in by code that the compiler cannot look
+//! through, or written by foreign code through raw pointers.
+#![allow(unsafe_code, reason = "the one module of this crate that touches the mappings")]
+
+use memmap2::{Advice, MmapOptions, MmapRaw};
+use rustix::io::Errno;
+use std::fs::File;
+use std::io;
+use std::marker::PhantomData;
+use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use vas_shm_proto::Nv12;
+use vas_shm_proto::layout::HEADER_SIZE;
+use vas_shm_proto::words::{PublishWords, Word32, Word64};
+
+/// Both files of a pair, mapped for writing. Every page was allocated before (fallocate), so that no store can meet a full
+/// file system and raise SIGBUS; the files are never made shorter.
+#[derive(Debug)]
+pub(crate) struct PairMap {
+    meta: MmapRaw,
+    data: MmapRaw,
+}
+
+impl PairMap {
+    /// Maps `meta_bytes` and `data_bytes` of the two files, faulted in, not inherited by forked children.
+    ///
+    /// `frame.meta` is mapped through the very descriptor given: a mapping keeps its open file description, and the probe for
+    /// readers counts descriptions.
+    pub(crate) fn new(meta: &File, meta_bytes: usize, data: &File, data_bytes: usize) -> io::Result<Self> {
+        assert!(meta_bytes >= HEADER_SIZE);
+        let meta = MmapOptions::new().len(meta_bytes).populate().map_raw(meta)?;
+        let data = MmapOptions::new().len(data_bytes).populate().map_raw(data)?;
+        // A child that is forked by the embedding program must neither keep the memory nor write frames.
+        meta.advise(Advice::DontFork)?;
+        data.advise(Advice::DontFork)?;
+        Ok(Self { meta, data })
+    }
+
+    fn word_u64(&self, word: Word64) -> &AtomicU64 {
+        // SAFETY: a Word64 has an offset of at most HEADER_SIZE - 8 (proto's const assertions), and the mapping has at least
+        // HEADER_SIZE bytes (asserted in new).
+        let place = unsafe { self.meta.as_mut_ptr().add(word.offset()) };
+        // SAFETY: page-aligned base plus a multiple of 8: aligned. The mapping is writable and lives as long as self; all
+        // accesses to the header of a mapped pair, here and in readers, are atomic.
+        unsafe { AtomicU64::from_ptr(place.cast()) }
+    }
+
+    fn word_u32(&self, word: Word32) -> &AtomicU32 {
+        // SAFETY: a Word32 has an offset of at most HEADER_SIZE - 4; as in word_u64.
+        let place = unsafe { self.meta.as_mut_ptr().add(word.offset()) };
+        // SAFETY: page-aligned base plus a multiple of 4: aligned; else as in word_u64.
+        unsafe { AtomicU32::from_ptr(place.cast()) }
+    }
+
+    /// The frame that begins at `offset` of the data file.
+    ///
+    /// # Panics
+    /// If it would not lie inside the mapping.
+    pub(crate) fn planes<'m>(&'m self, offset: u64, picture: &'m Nv12) -> RawPlanes<'m> {
+        let end = offset.checked_add(picture.data_size());
+        assert!(end.is_some_and(|end| end <= self.data.len() as u64), "a slot lies inside its mapping");
+        // SAFETY: offset is at most the length of the mapping (asserted above).
+        let base = unsafe { self.data.as_mut_ptr().add(offset as usize) };
+        RawPlanes { base, picture, slot: PhantomData }
+    }
+}
+
+impl PublishWords for PairMap {
+    fn store_u64(&self, word: Word64, value: u64) {
+        self.word_u64(word).store(value, Ordering::Relaxed);
+    }
+
+    fn store_u64_release(&self, word: Word64, value: u64) {
+        self.word_u64(word).store(value, Ordering::Release);
+    }
+
+    fn store_u32_release(&self, word: Word32, value: u32) {
+        self.word_u32(word).store(value, Ordering::Release);
+    }
+
+    fn fence_release(&self) {
+        fence(Ordering::Release);
+        // On x86_64 that was no instruction; non-temporal stores of foreign code that fills the slot would not wait for the
+        // claim without this one.
+        store_fence();
+    }
+
+    fn fence_foreign_stores(&self) {
+        store_fence();
+    }
+}
+
+#[inline]
+fn store_fence() {
+    #[cfg(target_arch = "x86_64")]
+    #[allow(unused_unsafe, reason = "a safe function since Rust 1.87, an unsafe one before")]
+    // SAFETY: sfence is part of SSE, which every x86_64 processor has.
+    unsafe {
+        core::arch::x86_64::_mm_sfence();
+    }
+}
+
+/// The two planes of a slot that is being filled.
+///
+/// Nothing can be read through it, and it cannot outlive the slot: publishing consumes the slot that it borrows.
+#[derive(Debug)]
+pub struct RawPlanes<'s> {
+    base: *mut u8,
+    picture: &'s Nv12,
+    slot: PhantomData<&'s mut ()>,
+}
+
+impl RawPlanes<'_> {
+    /// Sizes, stride and offsets.
+    #[must_use]
+    pub fn picture(&self) -> &Nv12 {
+        self.picture
+    }
+
+    /// First byte of the luma plane: `height` rows of `width` bytes, `stride_bytes` apart.
+    ///
+    /// Valid for writes of `stride_bytes * height` bytes until the slot is published or dropped. Readers in other processes may
+    /// look at these bytes at any time (and throw away what they see), so no Rust reference may be made of it; it is for
+    /// foreign code and raw writes. Bytes between a row's end and the stride may be written.
+    #[must_use]
+    pub fn luma_ptr(&self) -> *mut u8 {
+        self.base
+    }
+
+    /// First byte of the chroma plane: `ceil(height / 2)` rows of `ceil(width / 2)` pairs Cb, Cr, `stride_bytes` apart. As
+    /// [`RawPlanes::luma_ptr`].
+    #[must_use]
+    pub fn chroma_ptr(&self) -> *mut u8 {
+        // SAFETY: a geometry has uv_offset <= data_size, and data_size bytes from base lie in the mapping (PairMap::planes).
+        unsafe { self.base.add(self.picture.uv_offset() as usize) }
+    }
+
+    /// Copies bytes into the frame, from `offset` bytes after its start.
+    ///
+    /// # Panics
+    /// If they would not lie inside the frame.
+    pub(crate) fn copy_in(&mut self, offset: u64, bytes: &[u8]) {
+        let end = offset.checked_add(bytes.len() as u64);
+        assert!(end.is_some_and(|end| end <= self.picture.data_size()), "a copy stays inside its frame");
+        // SAFETY: offset <= data_size, and data_size bytes from base lie in the mapping (PairMap::planes).
+        let to = unsafe { self.base.add(offset as usize) };
+        // SAFETY: bytes.len() bytes from there lie in the frame (asserted above); bytes is private memory, so the two do not
+        // overlap.
+        unsafe { copy_to_shared(bytes.as_ptr(), to, bytes.len()) }
+    }
+}
+
+/// Copies bytes to where other processes may be reading.
+///
+/// One opaque block of assembly: for the compiler it may read and write anything, so it stays on its side of every fence,
+/// and no Rust-level access to shared memory takes place. `rep movsb` measured as fast as libc's memcpy or faster at picture
+/// sizes; unlike that it never uses non-temporal stores, after which readers read three times slower.
+///
+/// # Safety
+/// `from` must be readable and `to` writable for `len` bytes, and they must not overlap.
+#[cfg(target_arch = "x86_64")]
+unsafe fn copy_to_shared(from: *const u8, to: *mut u8, len: usize) {
+    // SAFETY: rep movsb copies rcx bytes from rsi to rdi, which the caller vouches for; the direction flag is clear by the
+    // ABI; no stack is used.
+    unsafe {
+        std::arch::asm!(
+            "rep movsb",
+            inout("rcx") len => _,
+            inout("rdi") to => _,
+            inout("rsi") from => _,
+            options(nostack, preserves_flags)
+        );
+    }
+}
+
+/// Copies bytes to where other processes may be reading, with relaxed atomic stores of eight bytes where `to` is aligned.
+///
+/// # Safety
+/// `from` must be readable and `to` writable for `len` bytes, and they must not overlap.
+#[cfg(not(target_arch = "x86_64"))]
+unsafe fn copy_to_shared(from: *const u8, to: *mut u8, len: usize) {
+    use std::sync::atomic::AtomicU8;
+    let byte = |at: usize| {
+        // SAFETY: at < len, so the byte is readable (caller).
+        let value = unsafe { from.add(at).read() };
+        // SAFETY: at < len, so the byte is writable (caller); a byte is always aligned.
+        unsafe { (*to.add(at).cast::<AtomicU8>()).store(value, Ordering::Relaxed) }
+    };
+    let head = to.align_offset(8).min(len);
+    (0..head).for_each(&byte);
+    let words = (len - head) / 8;
+    for at in (0..words).map(|i| head + i * 8) {
+        // SAFETY: at + 8 <= len, so eight bytes are readable (caller), at any alignment.
+        let value = unsafe { from.add(at).cast::<u64>().read_unaligned() };
+        // SAFETY: at + 8 <= len, and to + at is a multiple of 8.
+        unsafe { (*to.add(at).cast::<AtomicU64>()).store(value, Ordering::Relaxed) }
+    }
+    (head + words * 8..len).for_each(&byte);
+}
+
+/// `F_SETSIG` of fcntl(2), `asm-generic/fcntl.h`; the libc crate does not have it for every Linux target.
+const F_SETSIG: libc::c_int = 10;
+
+/// Whether anybody but this process has the file open or mapped: the kernel grants a write lease only if not.
+///
+/// # Errors
+/// Anything but "somebody has" (`EAGAIN`): this kernel or file system has no leases.
+pub(crate) fn is_attached(file: &File) -> Result<bool, Errno> {
+    // F_UNLCK resets the signal to SIGIO, whose default action ends the process; so it is set before *each* lease. SIGURG is
+    // ignored unless the program asks for it.
+    fcntl(file, F_SETSIG, libc::SIGURG)?;
+    match fcntl(file, libc::F_SETLEASE, libc::F_WRLCK) {
+        Ok(()) => {
+            fcntl(file, libc::F_SETLEASE, libc::F_UNLCK)?;
+            Ok(false)
+        }
+        Err(Errno::AGAIN) => Ok(true),
+        Err(errno) => Err(errno),
+    }
+}
+
+fn fcntl(file: &File, command: libc::c_int, argument: libc::c_int) -> Result<(), Errno> {
+    // SAFETY: F_SETSIG and F_SETLEASE take an int and touch no memory of this process; the descriptor is open.
+    let result = unsafe { libc::fcntl(file.as_raw_fd(), command, argument) };
+    if result == -1 {
+        let errno = io::Error::last_os_error().raw_os_error().unwrap_or(libc::EINVAL);
+        return Err(Errno::from_raw_os_error(errno));
+    }
+    Ok(())
+}
