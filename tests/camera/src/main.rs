@@ -27,7 +27,8 @@ struct Cli {
     /// When the clip that plays all the time begins
     #[arg(long, value_enum, default_value_t)]
     pace_from: PaceFrom,
-    /// Send so many pictures to each client, then no more; the connection stays
+    /// Send so many pictures to each client, then no more; the connection stays. A client shows the last ones only when
+    /// it ends: its parser and decoder wait for what follows
     #[arg(long, value_name = "N")]
     frames: Option<u64>,
     /// Where clients find VPS, SPS and PPS: in the session description, in the stream (where the clip has them)

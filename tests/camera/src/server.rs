@@ -48,7 +48,8 @@ pub struct Options {
     pub join: Join,
     /// When the clock begins.
     pub pace_from: PaceFrom,
-    /// Send so many pictures to each client, then only RTCP.
+    /// Send so many pictures to each client, then only RTCP. What a client's parser and decoder hold back until more
+    /// comes (a picture or two, with B-frames more) it shows only when the connection ends.
     pub frames: Option<u64>,
     /// Ask for a password.
     pub auth: Option<Auth>,
