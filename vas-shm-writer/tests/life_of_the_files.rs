@@ -1,0 +1,356 @@
+//! Start, publication, replacement, retirement, stop, and what a killed server leaves (`PROTOCOL.md`, life of the files).
+
+mod common;
+
+use common::*;
+use std::fs;
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
+use vas_shm_writer::{
+    Color, ColorRange, FillError, NotExported, PictureFormat, Plane, SourceState, Stamp, monotonic_ns,
+};
+
+#[test]
+fn nothing_but_the_base_is_made_before_the_first_frame() {
+    let base = Base::new();
+    let exporter = base.start();
+    let _camera = exporter.camera(id("front")).unwrap();
+    assert_eq!(fs::read_dir(&base.0).unwrap().count(), 0);
+}
+
+#[test]
+fn the_first_frame_makes_a_pair_that_passes_every_check_of_a_reader() {
+    let base = Base::new();
+    let exporter = base.start();
+    let mut camera = exporter.camera(id("front")).unwrap();
+    let color = Color { range: ColorRange::Full, primaries: 1, transfer: 1, matrix: 1 };
+    let format = PictureFormat { width: 641, height: 479, color };
+    let first = publish(&mut camera, format, 7);
+    let second = publish(&mut camera, format, 8);
+    assert_eq!(second, first + 1);
+
+    let (meta, data) = (open(&base.meta("front")), open(&base.data("front")));
+    let header = header_of(&meta, &data).unwrap();
+    assert_eq!((header.picture().width(), header.picture().height()), (641, 479));
+    assert_eq!(header.color(), color);
+    assert_eq!(header.at_copy().frame_id, second);
+    assert_eq!(meta.metadata().unwrap().len(), 4096);
+    // Every page is there: no store can find the file system full.
+    assert!(blocks(&data) * 512 >= header.data_file_size());
+
+    let slot = vas_shm_proto::FrameId::new(second).unwrap().slot(header.slots());
+    let mut row = [0; 642];
+    let offset = header.slot_offset(slot);
+    data.read_exact_at(&mut row[..641], offset + 478 * u64::from(header.picture().stride_bytes())).unwrap();
+    assert_eq!(row[..641], [8; 641]);
+    data.read_exact_at(&mut row, offset + header.picture().uv_offset()).unwrap();
+    assert_eq!(row, [8; 642]);
+}
+
+#[test]
+fn directories_and_files_have_the_modes_of_the_contract() {
+    let base = Base::new();
+    let exporter = base.start();
+    let mut camera = exporter.camera(id("front")).unwrap();
+    publish(&mut camera, SMALL, 1);
+    let mode = |path| fs::symlink_metadata(path).unwrap().permissions().mode() & 0o7777;
+    assert_eq!(mode(base.0.clone()), 0o750);
+    assert_eq!(mode(base.path("front")), 0o750);
+    assert_eq!(mode(base.meta("front")), 0o640);
+    assert_eq!(mode(base.data("front")), 0o640);
+    assert_eq!(mode(base.path(".front.lock")), 0o600);
+    // Only the two files ever have a visible name.
+    let names: Vec<_> = fs::read_dir(base.path("front")).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert_eq!(names.len(), 2, "{names:?}");
+}
+
+#[test]
+fn a_slot_that_is_dropped_leaves_nothing_visible_and_its_number_for_the_next() {
+    let base = Base::new();
+    let exporter = base.start();
+    let mut camera = exporter.camera(id("front")).unwrap();
+    let first = publish(&mut camera, SMALL, 1);
+    let meta = open(&base.meta("front"));
+    drop(camera.slot(SMALL).unwrap());
+    assert_eq!(word_u64(&meta, FRAME_ID), first);
+    let held: Vec<u64> = (0..3).map(|slot| word_u64(&meta, SLOT_TABLE + 64 * slot)).collect();
+    assert!(held.contains(&first) && !held.contains(&(first + 1)), "{held:?}");
+    assert_eq!(publish(&mut camera, SMALL, 2), first + 1);
+}
+
+#[test]
+fn planar_pictures_are_interleaved_on_their_way_in_whatever_their_strides() {
+    let base = Base::new();
+    let exporter = base.start();
+    let mut camera = exporter.camera(id("front")).unwrap();
+    let format = PictureFormat { width: 5, height: 3, color: Color::UNSPECIFIED };
+    publish(&mut camera, format, 0);
+    let luma: Vec<u8> = (0..21).collect();
+    let (cb, cr): (Vec<u8>, Vec<u8>) = ((100..109).collect(), (200..209).collect());
+    let mut slot = camera.slot(format).unwrap();
+    slot.write_yuv420p(Plane::new(&luma, 8), Plane::new(&cb, 6), Plane::new(&cr, 6)).unwrap();
+    let published = slot.publish(Stamp { timestamp_ns: 1, damaged: true });
+
+    let (meta, data) = (open(&base.meta("front")), open(&base.data("front")));
+    let header = header_of(&meta, &data).unwrap();
+    let slot = published.slot(header.slots());
+    let row = |offset: u64, len: usize| {
+        let mut bytes = vec![0; len];
+        data.read_exact_at(&mut bytes, header.slot_offset(slot) + offset).unwrap();
+        bytes
+    };
+    assert_eq!(row(0, 5), [0, 1, 2, 3, 4]);
+    assert_eq!(row(2 * 64, 5), [16, 17, 18, 19, 20]);
+    assert_eq!(row(3 * 64, 6), [100, 200, 101, 201, 102, 202]);
+    assert_eq!(row(4 * 64, 6), [106, 206, 107, 207, 108, 208]);
+    assert_eq!(word_u64(&meta, SLOT_TABLE + 64 * slot.get() as u64 + 24), 1, "the damaged flag");
+}
+
+#[test]
+fn planes_that_do_not_hold_the_picture_are_refused_and_nothing_is_published() {
+    let base = Base::new();
+    let exporter = base.start();
+    let mut camera = exporter.camera(id("front")).unwrap();
+    let first = publish(&mut camera, SMALL, 1);
+    let mut slot = camera.slot(SMALL).unwrap();
+    let short = vec![0; 64 * 48 - 1];
+    let chroma = vec![0; 64 * 24];
+    assert_eq!(
+        slot.write_nv12(Plane::new(&short, 64), Plane::new(&chroma, 64)),
+        Err(FillError::Length { plane: "luma", have: 3071, need: 3072, rows: 48, stride_bytes: 64 })
+    );
+    assert_eq!(
+        slot.write_nv12(Plane::new(&chroma, 63), Plane::new(&chroma, 64)),
+        Err(FillError::Stride { plane: "luma", stride_bytes: 63, row_bytes: 64 })
+    );
+    drop(slot);
+    assert_eq!(word_u64(&open(&base.meta("front")), FRAME_ID), first);
+}
+
+#[test]
+fn a_picture_without_an_exportable_size_is_refused() {
+    let base = Base::new();
+    let exporter = base.start();
+    let mut camera = exporter.camera(id("front")).unwrap();
+    for (width, height) in [(0, 10), (10, 0), (16385, 10), (10, 16385)] {
+        let format = PictureFormat { width, height, color: Color::UNSPECIFIED };
+        assert_eq!(camera.slot(format).unwrap_err(), NotExported::Size);
+    }
+    assert_eq!(camera.counters().not_exported, 4);
+}
+
+#[test]
+fn a_new_geometry_gets_a_new_pair_and_the_old_one_says_replaced() {
+    let base = Base::new();
+    let exporter = base.start();
+    let mut camera = exporter.camera(id("front")).unwrap();
+    let last_of_old = publish(&mut camera, SMALL, 1);
+    let (old_meta, old_data) = (open(&base.meta("front")), open(&base.data("front")));
+    let old = header_of(&old_meta, &old_data).unwrap();
+
+    let first_of_new = publish(&mut camera, OTHER, 2);
+    assert_eq!(word_u32(&old_meta, STATE), REPLACED);
+    let (meta, data) = (open(&base.meta("front")), open(&base.data("front")));
+    let new = header_of(&meta, &data).unwrap();
+    assert_eq!((new.picture().width(), new.picture().height()), (32, 24));
+    assert!(new.generation() > old.generation());
+    assert!(first_of_new > last_of_old);
+    // The courtesy: whoever works on the last frame of the old pair still finds it.
+    assert!(blocks(&old_data) > 0);
+}
+
+#[test]
+fn a_geometry_that_comes_back_before_its_pair_was_replaced_goes_on_in_it() {
+    let base = Base::new();
+    let exporter = base.start();
+    let mut camera = exporter.camera(id("front")).unwrap();
+    let first = publish(&mut camera, SMALL, 1);
+    let inode = fs::metadata(base.meta("front")).unwrap().ino();
+    // Within the second that a pair lives at least, so the files cannot have been exchanged yet.
+    assert_eq!(camera.slot(OTHER).unwrap_err(), NotExported::Preparing);
+    assert_eq!(publish(&mut camera, SMALL, 2), first + 1);
+    assert_eq!(fs::metadata(base.meta("front")).unwrap().ino(), inode);
+}
+
+#[test]
+fn a_retired_pair_is_emptied_at_once_when_another_retires_and_again_when_a_reader_fills_its_holes() {
+    let base = Base::new();
+    let exporter = base.start();
+    let mut camera = exporter.camera(id("front")).unwrap();
+    publish(&mut camera, SMALL, 1);
+    let (meta, data) = (open(&base.meta("front")), open(&base.data("front")));
+    let header = header_of(&meta, &data).unwrap();
+    let map = memmap2::MmapOptions::new().map_raw_read_only(&data).unwrap();
+    publish(&mut camera, OTHER, 2);
+    publish(&mut camera, SMALL, 3);
+    until("the first pair is emptied", || (blocks(&data) == 0).then_some(()));
+    for slot in header.slots().indices() {
+        assert_eq!(
+            word_u64(&meta, SLOT_TABLE + 64 * slot.get() as u64),
+            0,
+            "no frame of it validates any more"
+        );
+    }
+    // Looking at a hole through a mapping makes the kernel allocate it again.
+    for page in (0..map.len()).step_by(4096) {
+        touch(&map, page);
+    }
+    assert!(blocks(&data) > 0);
+    until("the holes are made again", || (blocks(&data) == 0).then_some(()));
+}
+
+fn touch(map: &memmap2::MmapRaw, at: usize) {
+    assert!(at < map.len());
+    // SAFETY: inside the mapping (asserted above), which lives.
+    #[allow(unsafe_code, reason = "a load through a mapping, as a reader does it")]
+    let place = unsafe { map.as_ptr().add(at) };
+    // SAFETY: readable, and a byte has neither alignment nor invalid values.
+    #[allow(unsafe_code, reason = "a load through a mapping, as a reader does it")]
+    let byte = unsafe { place.read_volatile() };
+    std::hint::black_box(byte);
+}
+
+#[test]
+fn a_camera_that_stops_says_so_removes_its_files_and_keeps_its_directory() {
+    let base = Base::new();
+    let exporter = base.start();
+    let mut camera = exporter.camera(id("front")).unwrap();
+    publish(&mut camera, SMALL, 1);
+    let meta = open(&base.meta("front"));
+    drop(camera);
+    assert_eq!(word_u32(&meta, STATE), STOPPED);
+    assert_eq!(fs::read_dir(base.path("front")).unwrap().count(), 0);
+    // And may be started again.
+    let mut camera = exporter.camera(id("front")).unwrap();
+    publish(&mut camera, SMALL, 1);
+    camera.remove();
+    assert!(!base.path("front").exists());
+}
+
+#[test]
+fn an_exporter_that_shuts_down_removes_everything_and_gives_the_memory_back_at_once() {
+    let base = Base::new();
+    let exporter = base.start();
+    let mut cameras = Vec::new();
+    for name in ["front", "yard"] {
+        let mut camera = exporter.camera(id(name)).unwrap();
+        publish(&mut camera, SMALL, 1);
+        cameras.push(camera);
+    }
+    let (meta, data) = (open(&base.meta("yard")), open(&base.data("yard")));
+    exporter.shutdown();
+    assert_eq!(word_u32(&meta, STATE), STOPPED);
+    assert_eq!(blocks(&data), 0);
+    assert!(!base.meta("front").exists() && !base.data("yard").exists());
+    assert_eq!(cameras[0].slot(SMALL).unwrap_err(), NotExported::ShutDown);
+}
+
+#[test]
+fn an_id_is_exported_once_and_free_again_after_a_stop() {
+    let base = Base::new();
+    let exporter = base.start();
+    let camera = exporter.camera(id("front")).unwrap();
+    let error = exporter.camera(id("front")).unwrap_err();
+    assert_eq!(error.to_string(), "camera front is exported already");
+    drop(camera);
+    exporter.camera(id("front")).unwrap();
+}
+
+#[test]
+fn what_a_killed_server_left_is_ended_emptied_and_removed_before_anything_is_exported() {
+    let base = Base::new();
+    {
+        let exporter = base.start();
+        let mut camera = exporter.camera(id("front")).unwrap();
+        publish(&mut camera, SMALL, 1);
+        // A copy stands for the files of a server that was killed: the guard of this one goes with it.
+        fs::create_dir(base.path("left")).unwrap();
+        fs::copy(base.meta("front"), base.meta("left")).unwrap();
+        fs::copy(base.data("front"), base.data("left")).unwrap();
+    }
+    fs::write(base.path("left").join(".frame.meta.new"), b"half a header").unwrap();
+    std::os::unix::fs::symlink("/etc/passwd", base.path("left").join(".frame.data.new")).unwrap();
+    let (meta, data) = (open(&base.meta("left")), open(&base.data("left")));
+    assert_eq!(word_u32(&meta, STATE), LIVE);
+    let _exporter = base.start();
+    assert_eq!(fs::read_dir(base.path("left")).unwrap().count(), 0);
+    assert_eq!(word_u32(&meta, STATE), STOPPED, "a reader that still has it mapped is told");
+    assert_eq!(blocks(&data), 0);
+    assert!(fs::metadata("/etc/passwd").unwrap().len() > 0);
+}
+
+#[test]
+fn a_second_server_waits_for_the_first_without_touching_its_files() {
+    let base = Base::new();
+    let first = base.start();
+    let mut camera = first.camera(id("front")).unwrap();
+    let id_of_first = publish(&mut camera, SMALL, 1);
+    let meta = open(&base.meta("front"));
+
+    let second = base.start();
+    let mut rival = second.camera(id("front")).unwrap();
+    until("the rival is told", || {
+        (rival.slot(SMALL).unwrap_err() == NotExported::HeldByAnother).then_some(())
+    });
+    assert_eq!(word_u32(&meta, STATE), LIVE);
+    assert_eq!(publish(&mut camera, SMALL, 2), id_of_first + 1);
+
+    drop(camera);
+    let id_of_second = until("the rival takes over", || {
+        rival
+            .slot(SMALL)
+            .ok()
+            .map(|slot| slot.publish(Stamp { timestamp_ns: monotonic_ns(), damaged: false }))
+    });
+    assert!(id_of_second.get() > id_of_first + 1, "numbers go on rising from one server to the next");
+}
+
+#[test]
+fn files_that_are_taken_away_come_back_by_themselves() {
+    let base = Base::new();
+    let exporter = base.start();
+    let mut camera = exporter.camera(id("front")).unwrap();
+    publish(&mut camera, SMALL, 1);
+    for what in [base.meta("front"), base.path("front"), base.path(".front.lock"), base.0.clone()] {
+        let meta = open(&base.meta("front"));
+        if what.is_dir() {
+            fs::remove_dir_all(&what).unwrap();
+        } else {
+            fs::remove_file(&what).unwrap();
+        }
+        until("the old pair says stopped", || {
+            publish_if_possible(&mut camera);
+            (word_u32(&meta, STATE) == STOPPED).then_some(())
+        });
+        until("a new pair is there", || {
+            publish_if_possible(&mut camera);
+            fs::metadata(base.meta("front"))
+                .is_ok_and(|new| new.ino() != meta.metadata().unwrap().ino())
+                .then_some(())
+        });
+    }
+    publish(&mut camera, SMALL, 2);
+}
+
+fn publish_if_possible(camera: &mut vas_shm_writer::Camera) {
+    if let Ok(slot) = camera.slot(SMALL) {
+        slot.publish(Stamp { timestamp_ns: monotonic_ns(), damaged: false });
+    }
+}
+
+#[test]
+fn the_heart_beats_without_frames_and_the_state_follows_the_source() {
+    let base = Base::new();
+    let exporter = base.start();
+    let mut camera = exporter.camera(id("front")).unwrap();
+    camera.set_frame_period(Some(std::time::Duration::from_millis(40)));
+    publish(&mut camera, SMALL, 1);
+    let meta = open(&base.meta("front"));
+    assert_eq!(word_u64(&meta, 112), 40_000_000);
+    let first = word_u64(&meta, HEARTBEAT);
+    assert!(first > 0, "it is set before the files are visible");
+    camera.set_source_state(SourceState::Stalled);
+    until("stalled", || (word_u32(&meta, STATE) == STALLED).then_some(()));
+    until("a heartbeat", || (word_u64(&meta, HEARTBEAT) > first).then_some(()));
+    camera.set_source_state(SourceState::Live);
+    until("live", || (word_u32(&meta, STATE) == LIVE).then_some(()));
+}
