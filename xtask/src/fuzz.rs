@@ -31,23 +31,17 @@ pub(crate) fn quick(workspace: &Workspace, seconds: u64) -> Outcome<Verdict> {
         return Ok(Verdict::Skipped(reason.to_owned()));
     }
     setup::run(setup::Level::Fuzz)?;
-    let tools = cargo_fuzz(workspace)?;
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let path = std::env::join_paths(std::iter::once(tools).chain(std::env::split_paths(&path)))
-        .map_err(|error| Failure::new(format!("put cargo-fuzz on PATH: {error}")))?;
+    let cargo_fuzz = cargo_fuzz(workspace)?;
     for target in TARGETS {
         let mut command = Command::new("rustup");
-        command.current_dir(&workspace.root).env("PATH", &path);
+        command.current_dir(&workspace.root).env("RUST_BACKTRACE", "0");
         // The outer cargo's own variables would make this one a stable cargo again.
         command.env_remove("CARGO").env_remove("RUSTUP_TOOLCHAIN").env_remove("CARGO_TARGET_DIR");
-        command.args(["run", "nightly", "cargo", "fuzz", "run", target, "--target-dir"]);
+        command.args(["run", "nightly"]).arg(&cargo_fuzz).args(["run", target, "--target-dir"]);
         command.arg(workspace.target.join("fuzz"));
         command.arg("--").arg(format!("-max_total_time={seconds}"));
         command.args(["-print_final_stats=1", "-max_len=4096", "-verbosity=0"]);
-        ui::note(&format!(
-            "$ {}",
-            run::shown(&command).replacen(&format!("PATH={} ", path.to_string_lossy()), "", 1)
-        ));
+        ui::note(&format!("$ {}", run::shown(&command).trim_start_matches("RUST_BACKTRACE=0 ")));
         let lines =
             run::behind_ticker(&format!("fuzzing {target} for {seconds} s (and building it)"), &mut command)?;
         let executions = lines.iter().find_map(|line| line.strip_prefix("stat::number_of_executed_units:"));
@@ -62,11 +56,11 @@ fn nightly_is_there() -> bool {
     list.lines().any(|line| line.starts_with("nightly"))
 }
 
-/// Installs cargo-fuzz if it is not there; gives the folder of the program.
+/// Installs cargo-fuzz if it is not there; gives the program.
 fn cargo_fuzz(workspace: &Workspace) -> Outcome<PathBuf> {
     let tools = workspace.target.join("tools");
-    let bin = tools.join("bin");
-    if !bin.join("cargo-fuzz").is_file() {
+    let program = tools.join("bin/cargo-fuzz");
+    if !program.is_file() {
         let mut command = workspace.cargo();
         command
             .args(["install", "cargo-fuzz", "--locked", "--version", CARGO_FUZZ_VERSION, "--root"])
@@ -74,5 +68,5 @@ fn cargo_fuzz(workspace: &Workspace) -> Outcome<PathBuf> {
         ui::note(&format!("$ {}", run::shown(&command)));
         run::behind_ticker("building cargo-fuzz, once", &mut command)?;
     }
-    Ok(bin)
+    Ok(program)
 }

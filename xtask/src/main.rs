@@ -1,13 +1,16 @@
 //! `cargo xtask`: set-up, demo, tests and checks of this repository. One command a file.
 
+mod address;
 mod ci;
 mod clips;
+mod demo;
 mod deps;
 mod failure;
 mod fuzz;
 mod layout;
 mod leftovers;
 mod no_std;
+mod process;
 mod run;
 mod setup;
 mod test;
@@ -40,6 +43,8 @@ enum Verb {
         #[arg(long = "for", value_enum, default_value = "test")]
         level: setup::Level,
     },
+    /// Show frames of a camera arriving in another process, take a picture, clean up
+    Demo(demo::Options),
     /// Make the cameras' video clips and print where they are
     Clips,
     /// Set up, build and run every test
@@ -90,6 +95,7 @@ fn carry_out(verb: Verb) -> Outcome {
     let workspace = Workspace::find()?;
     match verb {
         Verb::Setup { level } => setup::command(level),
+        Verb::Demo(options) => demo::command(&workspace, &options),
         Verb::Clips => clips::command(&workspace),
         Verb::Test { args } => test::command(&workspace, &args),
         Verb::Ci => ci::command(&workspace),

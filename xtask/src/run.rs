@@ -12,7 +12,7 @@ use crate::failure::{Context, Failure, Outcome};
 use crate::ui;
 
 /// Lines of a quiet program's output that are shown when it fails.
-const LINES_KEPT: usize = 25;
+const LINES_KEPT: usize = 60;
 
 /// The cargo that runs this xtask.
 pub(crate) fn cargo() -> Command {

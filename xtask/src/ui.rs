@@ -107,6 +107,41 @@ impl Ticker {
     }
 }
 
+/// The newest row of a table: drawn over again on a terminal until it is kept.
+pub(crate) struct LiveRow {
+    moving: bool,
+    drawn: bool,
+}
+
+impl LiveRow {
+    pub(crate) fn new() -> Self {
+        Self { moving: std::io::stderr().is_terminal(), drawn: false }
+    }
+
+    /// Shows how the row stands, on a terminal only.
+    pub(crate) fn draw(&mut self, text: &str) {
+        if self.moving {
+            eprint!("\r\x1b[2K    {text}");
+            let _ = std::io::stderr().flush();
+            self.drawn = true;
+        }
+    }
+
+    /// Prints the row for good.
+    pub(crate) fn keep(&mut self, text: &str) {
+        self.clear();
+        note(text);
+    }
+
+    /// Takes back what was only drawn.
+    pub(crate) fn clear(&mut self) {
+        if self.drawn {
+            eprint!("\r\x1b[2K");
+            self.drawn = false;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
