@@ -162,9 +162,7 @@ impl Reader {
 
     fn current(&self, found: snapshot::Found) -> Found<'_> {
         match found {
-            snapshot::Found::Frame(found) if self.is_proven(found.id()) => {
-                Found::Frame(Frame::new(self, found))
-            }
+            snapshot::Found::Frame(found) if self.is_proven() => Found::Frame(Frame::new(self, found)),
             snapshot::Found::Frame(_) | snapshot::Found::NothingNew => Found::NothingNew,
             snapshot::Found::Overrun => Found::Overrun,
         }
@@ -172,9 +170,10 @@ impl Reader {
 
     /// Whether the server gave a sign of life after the open. Ids and heartbeats only rise, so "differs from what stood there at
     /// the open" never becomes false again.
-    fn is_proven(&self, id: FrameId) -> bool {
+    fn is_proven(&self) -> bool {
         let at_open = self.header.at_copy();
-        id.get() != at_open.frame_id || self.meta.load_u64(Word64::HEARTBEAT_NS) != at_open.heartbeat_ns
+        self.meta.load_u64(Word64::FRAME_ID) != at_open.frame_id
+            || self.meta.load_u64(Word64::HEARTBEAT_NS) != at_open.heartbeat_ns
     }
 
     /// What the header says at this moment, for [`crate::Liveness`].
