@@ -1,1 +1,37 @@
-//! To be written.
+//! A video server: cameras over RTSP through FFmpeg into a frame ring, per camera, and from there to local readers.
+//!
+//! ```text
+//! source -> decode -> ring -> export (convert once, into a slot) -> vas-shm-writer
+//! '------------ one supervised thread per camera ------------'
+//! ```
+//!
+//! The program `vas-ingest` is a thin wrapper: read [`config::Config`], start a [`server::Server`], wait.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`config`] | file, command line and environment, checked before anything starts |
+//! | [`server`] | supervises the cameras, sums up, stops in bounded time |
+//! | `camera` | one camera's life |
+//! | [`source`] | where video comes from, and how it is opened |
+//! | `decode` | packets to frames; which frames are damaged |
+//! | `ring` | the newest decoded frames of a camera |
+//! | `convert`, `export` | what a frame is as NV12; slots, filled and published |
+//! | `reconnect`, `clock` | when to try again; pace of files, distance of frames: pure schedules |
+//! | `status` | counters, and the line that tells them |
+//! | [`redact`] | text from outside without passwords |
+//! | `av` | FFmpeg, and all of this crate's unsafe code |
+
+mod av;
+mod camera;
+mod clock;
+pub mod config;
+mod convert;
+mod decode;
+mod export;
+mod reconnect;
+pub mod redact;
+mod ring;
+pub mod server;
+pub mod source;
+mod status;
+mod stop;

@@ -1,0 +1,130 @@
+//! Packets in, pictures out.
+
+use super::frame::Frame;
+use super::input::Input;
+use super::packet::Packet;
+use super::{AvError, check};
+use ffmpeg_sys_next as ff;
+use std::ffi::{CStr, c_int};
+use std::ptr::{self, NonNull};
+
+/// Owner of an `AVCodecContext`. Not `Send`: it stays with its input.
+pub(crate) struct Decoder {
+    ctx: NonNull<ff::AVCodecContext>,
+}
+
+/// What a decoder answers when it is asked for a picture. Only [`AvError`] is a failure.
+pub(crate) enum Received {
+    /// A picture.
+    Frame(Frame),
+    /// None before it gets another packet.
+    NeedsPacket,
+    /// None any more: it was drained.
+    Drained,
+}
+
+impl Decoder {
+    /// `avcodec_open2` for the input's video.
+    ///
+    /// One thread: every further one delays each picture by a frame, and cameras already run beside each other. Damaged
+    /// pictures that a decoder would rather hold back stay held back (no OUTPUT_CORRUPT).
+    pub(crate) fn open(input: &Input, max_pixels: u64) -> Result<Self, AvError> {
+        // SAFETY: the codec is a static object of the library.
+        let ctx = unsafe { ff::avcodec_alloc_context3(input.codec()) };
+        let ctx = NonNull::new(ctx).ok_or(AvError::out_of_memory("avcodec_alloc_context3"))?;
+        let decoder = Self { ctx };
+        // SAFETY: the context is ours, the parameters belong to the input, which is alive; they are copied.
+        let code = unsafe { ff::avcodec_parameters_to_context(ctx.as_ptr(), input.codec_parameters()) };
+        check("avcodec_parameters_to_context", code)?;
+
+        let raw = ctx.as_ptr();
+        let time_base = input.time_base();
+        // SAFETY: the context is ours and not opened yet, which is when these fields are set.
+        unsafe { (*raw).thread_count = 1 };
+        // SAFETY: as above.
+        unsafe { (*raw).max_pixels = i64::try_from(max_pixels).unwrap_or(i64::MAX) };
+        // SAFETY: as above.
+        unsafe {
+            (*raw).pkt_timebase = ff::AVRational { num: time_base.numerator, den: time_base.denominator };
+        }
+        if decoder.codec_id() == ff::AVCodecID::AV_CODEC_ID_HEVC as c_int {
+            // FFmpeg's HEVC decoder never marks a damaged picture: an error in its place beats a silent smear.
+            // SAFETY: as above.
+            unsafe { (*raw).err_recognition |= ff::AV_EF_EXPLODE };
+        }
+        // SAFETY: the context was made for this codec; no options.
+        let code = unsafe { ff::avcodec_open2(raw, input.codec(), ptr::null_mut()) };
+        check("avcodec_open2", code)?;
+        Ok(decoder)
+    }
+
+    /// The codec id as the integer it is in C.
+    fn codec_id(&self) -> c_int {
+        // SAFETY: the context is alive; taking a field's address reads nothing.
+        let place = unsafe { &raw const (*self.ctx.as_ptr()).codec_id };
+        // SAFETY: a C enum is an int here, and is read as one: a value that our headers lack is no problem.
+        unsafe { place.cast::<c_int>().read() }
+    }
+
+    /// The codec's short name, such as `h264`.
+    pub(crate) fn codec_name(&self) -> String {
+        // SAFETY: the context is alive.
+        let codec = unsafe { (*self.ctx.as_ptr()).codec };
+        // SAFETY: an opened context has its codec, a static object.
+        let name = unsafe { (*codec).name };
+        // SAFETY: a codec's name is a static, terminated text.
+        unsafe { CStr::from_ptr(name) }.to_string_lossy().into_owned()
+    }
+
+    /// How many packets a picture may come later than its own: the reordering that B-frames need.
+    pub(crate) fn delay_packets(&self) -> u32 {
+        // SAFETY: the context is alive.
+        let delay = unsafe { (*self.ctx.as_ptr()).has_b_frames };
+        u32::try_from(delay).unwrap_or(0)
+    }
+
+    /// `avcodec_send_packet`. False: full, [`Decoder::receive`] first and then send the same packet again.
+    pub(crate) fn send(&mut self, packet: &Packet) -> Result<bool, AvError> {
+        // SAFETY: both are alive; the decoder takes its own reference to the data.
+        let code = unsafe { ff::avcodec_send_packet(self.ctx.as_ptr(), packet.as_ptr()) };
+        if code == ff::AVERROR(ff::EAGAIN) {
+            return Ok(false);
+        }
+        check("avcodec_send_packet", code).map(|_| true)
+    }
+
+    /// `avcodec_send_packet(NULL)`: no more packets; the pictures still inside come out.
+    pub(crate) fn drain(&mut self) -> Result<(), AvError> {
+        // SAFETY: the context is alive; null means the end.
+        let code = unsafe { ff::avcodec_send_packet(self.ctx.as_ptr(), ptr::null()) };
+        if code == ff::AVERROR_EOF { Ok(()) } else { check("avcodec_send_packet", code).map(drop) }
+    }
+
+    /// `avcodec_flush_buffers`: as if newly opened, also after a drain.
+    pub(crate) fn flush(&mut self) {
+        // SAFETY: the context is alive and open. Frames handed out keep their own references.
+        unsafe { ff::avcodec_flush_buffers(self.ctx.as_ptr()) };
+    }
+
+    /// `avcodec_receive_frame`.
+    pub(crate) fn receive(&mut self) -> Result<Received, AvError> {
+        let mut frame = Frame::new()?;
+        // SAFETY: both are alive, and the frame is ours and blank.
+        let code = unsafe { ff::avcodec_receive_frame(self.ctx.as_ptr(), frame.as_mut_ptr()) };
+        if code == ff::AVERROR(ff::EAGAIN) {
+            return Ok(Received::NeedsPacket);
+        }
+        if code == ff::AVERROR_EOF {
+            return Ok(Received::Drained);
+        }
+        check("avcodec_receive_frame", code).map(|_| Received::Frame(frame))
+    }
+}
+
+impl Drop for Decoder {
+    fn drop(&mut self) {
+        let mut ctx = self.ctx.as_ptr();
+        // SAFETY: the context is ours alone and is not used after this. Frames handed out keep the buffers they refer to.
+        unsafe { ff::avcodec_free_context(&raw mut ctx) };
+    }
+}

@@ -1,0 +1,112 @@
+//! The deadline of a camera: FFmpeg's blocking calls ask it, several times a second, whether to give up.
+//!
+//! A socket timeout alone is not enough: any byte restarts it, so a camera that has stopped sending video but still sends
+//! its RTCP reports would never be noticed. This deadline is renewed per decoded frame.
+
+use crate::stop::Stop;
+use std::ffi::{c_int, c_void};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// Why a blocking call was given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// The server is stopping.
+    Stopped,
+    /// The deadline passed.
+    Deadline,
+}
+
+/// When a camera's blocking calls end. The error code of an interrupted call means nothing (it may well be "Invalid data
+/// found"): ask [`Interrupt::cause`] first.
+#[derive(Debug)]
+pub(crate) struct Interrupt {
+    stop: Arc<Stop>,
+    origin: Instant,
+    /// Microseconds after `origin`.
+    deadline_us: AtomicU64,
+    /// Once set, the stop no longer interrupts: a short deadline does, so that the camera still hears of the end.
+    closing: AtomicBool,
+}
+
+impl Interrupt {
+    /// Nothing is interrupted before the first [`Interrupt::arm`], except by the stop.
+    pub(crate) fn new(stop: Arc<Stop>) -> Arc<Self> {
+        let deadline_us = AtomicU64::new(u64::MAX);
+        Arc::new(Self { stop, origin: Instant::now(), deadline_us, closing: AtomicBool::new(false) })
+    }
+
+    /// From now on, calls end `time` from now.
+    pub(crate) fn arm(&self, time: Duration) {
+        let deadline = self.origin.elapsed().saturating_add(time);
+        self.deadline_us.store(u64::try_from(deadline.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// Leaves `time` for a farewell, stop or not.
+    pub(super) fn arm_for_closing(&self, time: Duration) {
+        self.arm(time);
+        self.closing.store(true, Ordering::Relaxed);
+    }
+
+    /// Why calls end now; None: they may go on.
+    pub(crate) fn cause(&self) -> Option<Cause> {
+        if self.stop.is_requested() && !self.closing.load(Ordering::Relaxed) {
+            Some(Cause::Stopped)
+        } else if self.origin.elapsed().as_micros() > u128::from(self.deadline_us.load(Ordering::Relaxed)) {
+            Some(Cause::Deadline)
+        } else {
+            None
+        }
+    }
+
+    /// What FFmpeg passes back to [`Interrupt::callback`].
+    pub(super) fn opaque(self: &Arc<Self>) -> *mut c_void {
+        Arc::as_ptr(self).cast_mut().cast()
+    }
+
+    /// `AVIOInterruptCB.callback`: 1 ends the call. Nothing in it can panic, so nothing unwinds into C.
+    ///
+    /// # Safety
+    /// `opaque` is from [`Interrupt::opaque`] of an `Arc` that is alive.
+    pub(super) unsafe extern "C" fn callback(opaque: *mut c_void) -> c_int {
+        // SAFETY: the caller's promise: it points to a living Interrupt, which is only ever shared (all its fields are
+        // atomics or constant).
+        let interrupt = unsafe { &*opaque.cast::<Self>() };
+        c_int::from(interrupt.cause().is_some())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_passed_deadline_interrupts_and_a_new_one_lets_go_on() {
+        let interrupt = Interrupt::new(Arc::default());
+        assert_eq!(interrupt.cause(), None);
+        interrupt.arm(Duration::ZERO);
+        while interrupt.cause().is_none() {
+            std::hint::spin_loop();
+        }
+        assert_eq!(interrupt.cause(), Some(Cause::Deadline));
+        interrupt.arm(Duration::from_secs(600));
+        assert_eq!(interrupt.cause(), None);
+    }
+
+    #[test]
+    fn the_stop_interrupts_everything_but_the_farewell() {
+        let stop = Arc::new(Stop::default());
+        let interrupt = Interrupt::new(Arc::clone(&stop));
+        interrupt.arm(Duration::from_secs(600));
+        stop.request();
+        assert_eq!(interrupt.cause(), Some(Cause::Stopped));
+        interrupt.arm_for_closing(Duration::from_secs(600));
+        assert_eq!(interrupt.cause(), None);
+        interrupt.arm(Duration::ZERO);
+        while interrupt.cause().is_none() {
+            std::hint::spin_loop();
+        }
+        assert_eq!(interrupt.cause(), Some(Cause::Deadline));
+    }
+}

@@ -1,0 +1,250 @@
+//! FFmpeg's log: its lines into ours, and the packet loss that nothing else tells of.
+//!
+//! libavformat reports lost RTP packets only as a log line, `RTP: missed %d packets`, on the `AVFormatContext`. So the one
+//! callback that a process can have finds the camera by that pointer and counts for it.
+//!
+//! Everything above WARNING is dropped before it is even formatted: at TRACE, FFmpeg prints the Authorization header.
+
+use crate::redact;
+use ffmpeg_sys_next as ff;
+use std::cell::Cell;
+use std::ffi::{CStr, c_char, c_int, c_void};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, Once, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How the format string of the line about lost packets begins (libavformat/rtpdec.c, the same from 5.1 to 7.1).
+const LOSS_PREFIX: &str = "RTP: missed ";
+
+/// At most this many lines a thread, which is to say a camera, in [`BUDGET_TIME`]: a broken stream has one for each slice.
+const BUDGET_LINES: u32 = 5;
+const BUDGET_TIME: Duration = Duration::from_secs(60);
+
+/// Longest line that is kept.
+const LINE_LEN: usize = 1024;
+
+struct Watched {
+    /// Address of an `AVFormatContext`, compared and never followed.
+    ctx: usize,
+    lost: Arc<AtomicU64>,
+}
+
+static WATCHED: Mutex<Vec<Watched>> = Mutex::new(Vec::new());
+
+/// Counts the RTP packets that one context loses, until it is dropped.
+pub(super) struct LossWatch {
+    lost: Arc<AtomicU64>,
+}
+
+impl LossWatch {
+    /// Packets lost since the last call.
+    pub(super) fn take(&self) -> u64 {
+        self.lost.swap(0, Ordering::Relaxed)
+    }
+}
+
+impl Drop for LossWatch {
+    fn drop(&mut self) {
+        // By identity, not by address: a freed context's address may already be another's.
+        let mut watched = WATCHED.lock().unwrap_or_else(PoisonError::into_inner);
+        watched.retain(|entry| !Arc::ptr_eq(&entry.lost, &self.lost));
+    }
+}
+
+/// From now on, loss that FFmpeg reports on `ctx` is counted.
+pub(super) fn watch_loss(ctx: NonNull<ff::AVFormatContext>) -> LossWatch {
+    install();
+    let lost = Arc::new(AtomicU64::new(0));
+    let entry = Watched { ctx: ctx.as_ptr() as usize, lost: Arc::clone(&lost) };
+    WATCHED.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
+    LossWatch { lost }
+}
+
+fn count_loss(ctx: usize, line: &str) {
+    let count =
+        line.strip_prefix(LOSS_PREFIX).and_then(|rest| rest.split(' ').next()).and_then(|n| n.parse().ok());
+    let watched = WATCHED.lock().unwrap_or_else(PoisonError::into_inner);
+    // The newest first: an older entry with this address belongs to a context that is freed already.
+    if let Some(entry) = watched.iter().rev().find(|entry| entry.ctx == ctx) {
+        entry.lost.fetch_add(count.unwrap_or(1), Ordering::Relaxed);
+    }
+}
+
+/// Takes FFmpeg's log over, once per process.
+pub(crate) fn install() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: the callback has the type that FFmpeg calls, never unwinds, and is a static function.
+        unsafe {
+            ff::av_log_set_callback(Some(on_line));
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        {
+            // The type of va_list differs from machine to machine, and only this one was tried.
+            tracing::warn!("FFmpeg's log is not read on this architecture: packet loss over UDP is noticed by the decoder only");
+            // SAFETY: sets an integer of the library's.
+            unsafe { ff::av_log_set_level(ff::AV_LOG_QUIET) };
+        }
+    });
+}
+
+/// `av_log_set_callback`'s function. `level` above WARNING never comes past the first line.
+///
+/// # Safety
+/// Called by FFmpeg: `avcl` is null or points to a struct that begins with an `AVClass` pointer, `format` and `arguments`
+/// belong together as in `vprintf`.
+#[cfg(target_arch = "x86_64")]
+unsafe extern "C" fn on_line(
+    avcl: *mut c_void,
+    level: c_int,
+    format: *const c_char,
+    arguments: *mut ff::__va_list_tag,
+) {
+    if level > ff::AV_LOG_WARNING || format.is_null() {
+        return;
+    }
+    let mut line: [c_char; LINE_LEN] = [0; LINE_LEN];
+    let mut print_prefix: c_int = 1;
+    // SAFETY: FFmpeg's own arguments are passed on, once; the line is as long as is said and comes back terminated.
+    unsafe {
+        ff::av_log_format_line2(
+            avcl,
+            level,
+            format,
+            arguments,
+            line.as_mut_ptr(),
+            LINE_LEN as c_int,
+            &raw mut print_prefix,
+        )
+    };
+    // SAFETY: zeroed before, and terminated by the call.
+    let line = unsafe { CStr::from_ptr(line.as_ptr()) };
+    // Nothing may unwind into C. A subscriber that panics has nobody left to tell.
+    let _ = catch_unwind(AssertUnwindSafe(|| handle_line(avcl as usize, level, &line.to_string_lossy())));
+}
+
+fn handle_line(ctx: usize, level: c_int, line: &str) {
+    let (component, text) = split_prefix(line.trim_end());
+    if text.starts_with(LOSS_PREFIX) {
+        count_loss(ctx, text);
+    }
+    if text.is_empty() {
+        return;
+    }
+    // What FFmpeg calls an error (a slice it could not decode) does not stop a camera, and a warning of its is a detail:
+    // both go one step down.
+    if level > ff::AV_LOG_ERROR {
+        tracing::debug!(target: "ffmpeg", "{component}: {}", redact::text(text));
+        return;
+    }
+    match LINES.with(|lines| lines.take(Instant::now())) {
+        Spent::Line { left_out: 0 } => {
+            tracing::warn!(target: "ffmpeg", "{component}: {}", redact::text(text));
+        }
+        Spent::Line { left_out } => {
+            tracing::warn!(target: "ffmpeg", "{component}: {} ({left_out} lines before it were left out)", redact::text(text));
+        }
+        Spent::Nothing => tracing::debug!(target: "ffmpeg", "{component}: {}", redact::text(text)),
+    }
+}
+
+/// `[h264 @ 0x55d0c0ffee00] text` into `h264` and `text`; contexts within contexts lead to several prefixes.
+fn split_prefix(line: &str) -> (&str, &str) {
+    let mut component = "ffmpeg";
+    let mut text = line;
+    while let Some((prefix, rest)) = text.strip_prefix('[').and_then(|rest| rest.split_once("] ")) {
+        let Some((name, _address)) = prefix.split_once(" @ ") else { break };
+        component = name;
+        text = rest;
+    }
+    (component, text)
+}
+
+thread_local! {
+    static LINES: Budget = const { Budget { since: Cell::new(None), used: Cell::new(0), left_out: Cell::new(0) } };
+}
+
+struct Budget {
+    since: Cell<Option<Instant>>,
+    used: Cell<u32>,
+    left_out: Cell<u64>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Spent {
+    Line { left_out: u64 },
+    Nothing,
+}
+
+impl Budget {
+    fn take(&self, now: Instant) -> Spent {
+        let fresh = self.since.get().is_none_or(|since| now.duration_since(since) >= BUDGET_TIME);
+        if fresh {
+            self.since.set(Some(now));
+            self.used.set(0);
+        }
+        if self.used.get() == BUDGET_LINES {
+            self.left_out.set(self.left_out.get() + 1);
+            return Spent::Nothing;
+        }
+        self.used.set(self.used.get() + 1);
+        Spent::Line { left_out: self.left_out.replace(0) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_split_into_component_and_text() {
+        assert_eq!(
+            split_prefix("[h264 @ 0x55d0] error while decoding MB 1 2"),
+            ("h264", "error while decoding MB 1 2")
+        );
+        assert_eq!(split_prefix("[rtsp @ 0x1] [tcp @ 0x2] refused"), ("tcp", "refused"));
+        assert_eq!(split_prefix("no prefix"), ("ffmpeg", "no prefix"));
+        assert_eq!(split_prefix("[1, 2] is text"), ("ffmpeg", "[1, 2] is text"));
+    }
+
+    #[test]
+    fn loss_is_counted_for_the_context_that_it_was_reported_on() {
+        let (one, other) = (NonNull::<ff::AVFormatContext>::dangling(), 0x1234);
+        let watch = watch_loss(one);
+        let ctx = one.as_ptr() as usize;
+        handle_line(ctx, ff::AV_LOG_WARNING, "[rtsp @ 0x1] RTP: missed 5 packets\n");
+        handle_line(ctx, ff::AV_LOG_WARNING, "[rtsp @ 0x1] RTP: missed 2 packets\n");
+        handle_line(other, ff::AV_LOG_WARNING, "[rtsp @ 0x1] RTP: missed 100 packets\n");
+        handle_line(ctx, ff::AV_LOG_WARNING, "[rtsp @ 0x1] max delay reached. need to consume packet\n");
+        assert_eq!(watch.take(), 7);
+        assert_eq!(watch.take(), 0);
+    }
+
+    #[test]
+    fn a_context_at_the_address_of_a_freed_one_gets_its_own_loss() {
+        let ctx = NonNull::new(0x4320 as *mut ff::AVFormatContext).unwrap();
+        let old = watch_loss(ctx);
+        let new = watch_loss(ctx);
+        handle_line(0x4320, ff::AV_LOG_WARNING, "RTP: missed 3 packets\n");
+        assert_eq!((old.take(), new.take()), (0, 3));
+        drop(old);
+        handle_line(0x4320, ff::AV_LOG_WARNING, "RTP: missed 1 packets\n");
+        assert_eq!(new.take(), 1);
+    }
+
+    #[test]
+    fn a_flood_of_lines_is_cut_and_counted() {
+        let budget = Budget { since: Cell::new(None), used: Cell::new(0), left_out: Cell::new(0) };
+        let start = Instant::now();
+        for _ in 0..BUDGET_LINES {
+            assert_eq!(budget.take(start), Spent::Line { left_out: 0 });
+        }
+        for _ in 0..7 {
+            assert_eq!(budget.take(start), Spent::Nothing);
+        }
+        assert_eq!(budget.take(start + BUDGET_TIME), Spent::Line { left_out: 7 });
+    }
+}

@@ -1,0 +1,270 @@
+//! One camera's life: open, decode, ring, export; and when its source is lost, wait and begin again.
+
+use crate::av::frame::pixel_format_name;
+use crate::av::input::OpenError;
+use crate::av::interrupt::{Cause, Interrupt};
+use crate::clock::{self, FramePeriod, Pacer};
+use crate::config::CameraConfig;
+use crate::decode::{Decoded, Next, Stream};
+use crate::export::CameraExport;
+use crate::reconnect::{Backoff, STABLE_AFTER, Trouble};
+use crate::ring::Ring;
+use crate::source::{FileSource, Source};
+use crate::status::Counters;
+use crate::stop::Stop;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How a camera's life ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// The server is stopping.
+    Stopped,
+    /// Its file was played to the end.
+    Finished,
+    /// It cannot go on: a file that cannot be played.
+    Failed,
+}
+
+/// A connected camera may take this many frame timeouts for its first frame: one to wait for a keyframe, one as always.
+const FIRST_FRAME_TIMEOUTS: u32 = 2;
+
+/// One camera, on its own thread.
+pub(crate) struct Camera {
+    config: CameraConfig,
+    stop: Arc<Stop>,
+    counters: Arc<Counters>,
+    ring: Ring<Decoded>,
+    /// None: the export is off.
+    export: Option<CameraExport>,
+    backoff: Backoff,
+    /// Readers were told that the source delivers.
+    is_live: bool,
+}
+
+/// Why a session ended without being asked to.
+struct Failure {
+    trouble: Trouble,
+    sentence: String,
+}
+
+impl Failure {
+    fn lost(sentence: impl Into<String>) -> Self {
+        Self { trouble: Trouble::Lost, sentence: sentence.into() }
+    }
+}
+
+/// How a session ended.
+enum End {
+    Stopped,
+    Finished,
+    Failed(Failure),
+}
+
+impl Camera {
+    pub(crate) fn new(
+        config: CameraConfig,
+        export: Option<CameraExport>,
+        counters: Arc<Counters>,
+        stop: Arc<Stop>,
+    ) -> Self {
+        let ring = Ring::new(config.ring_frames);
+        Self { config, stop, counters, ring, export, backoff: Backoff::default(), is_live: false }
+    }
+
+    /// Runs until the stop, or to the end of a file. A panic in between costs one session, not the camera.
+    pub(crate) fn run(mut self) -> Outcome {
+        loop {
+            // What a panic may leave half done: the session's own values, which are dropped; a slot, which its drop gives
+            // back unpublished; the ring and the counters, whose every step is complete in itself.
+            let end = catch_unwind(AssertUnwindSafe(|| self.session()))
+                .unwrap_or_else(|_| End::Failed(Failure::lost("its thread panicked (see the line before)")));
+            let failure = match end {
+                End::Stopped => return Outcome::Stopped,
+                End::Finished => {
+                    tracing::info!("played to the end");
+                    return Outcome::Finished;
+                }
+                End::Failed(failure) => failure,
+            };
+            self.set_live(false);
+            if let Source::File(FileSource { repeat: false, .. }) = self.config.source {
+                tracing::error!("{}", failure.sentence);
+                return Outcome::Failed;
+            }
+            self.counters.reconnects.add(1);
+            let delay = self.backoff.after(failure.trouble);
+            tracing::warn!("{}; trying again in {} s", failure.sentence, delay.as_secs());
+            if self.stop.wait_for(delay) {
+                return Outcome::Stopped;
+            }
+        }
+    }
+
+    /// From opening the source to its end.
+    fn session(&mut self) -> End {
+        let interrupt = Interrupt::new(Arc::clone(&self.stop));
+        match self.open_and_play(&interrupt) {
+            Ok(end) => end,
+            Err(failure) => End::Failed(failure),
+        }
+    }
+
+    fn open_and_play(&mut self, interrupt: &Arc<Interrupt>) -> Result<End, Failure> {
+        let frame_timeout = self.config.frame_timeout;
+        interrupt.arm(self.config.open_timeout);
+        let input = match self.config.source.open(frame_timeout, interrupt) {
+            Ok(input) => input,
+            Err(error) => return self.explain_open(&error, interrupt.cause()),
+        };
+        let mut stream = Stream::new(input, self.config.max_pixels, frame_timeout)
+            .map_err(|error| Failure::lost(format!("{}: {error}", self.config.source.describe())))?;
+
+        let nominal = stream.nominal_period();
+        let mut period = FramePeriod::new(nominal);
+        let mut pacer = match self.config.source {
+            Source::File(_) => Some(Pacer::new(nominal)),
+            Source::Rtsp(_) => None,
+        };
+        let mut first_frame_at: Option<Instant> = None;
+        let mut frames_since_start = 0_u64;
+        interrupt.arm(frame_timeout * FIRST_FRAME_TIMEOUTS);
+        loop {
+            let next = stream.next(&self.counters);
+            // The code of an interrupted call means nothing, and a stream that never blocks is never interrupted: so the
+            // interrupt is asked first, and each time.
+            match interrupt.cause() {
+                Some(Cause::Stopped) => return Ok(End::Stopped),
+                Some(Cause::Deadline) => return Err(self.silent(first_frame_at.is_some())),
+                None => {}
+            }
+            match next {
+                Ok(Next::Nothing) => {}
+                Ok(Next::Frame(mut frame)) => {
+                    if let Some(pacer) = &mut pacer {
+                        if self.stop.wait_until(pacer.due(Instant::now(), frame.pts_ns)) {
+                            return Ok(End::Stopped);
+                        }
+                        // A file's frame comes when it is due, as a camera's would.
+                        frame.timestamp_ns = clock::monotonic_ns();
+                    }
+                    interrupt.arm(frame_timeout);
+                    frames_since_start += 1;
+                    let first = *first_frame_at.get_or_insert_with(|| {
+                        tracing::info!(
+                            "live: {}, {} {}x{} {}",
+                            self.config.source.describe(),
+                            stream.codec_name(),
+                            frame.picture.width(),
+                            frame.picture.height(),
+                            pixel_format_name(frame.picture.pixel_format()),
+                        );
+                        Instant::now()
+                    });
+                    if first.elapsed() >= STABLE_AFTER {
+                        self.backoff.stable();
+                    }
+                    self.take(frame, &mut period);
+                }
+                Ok(Next::Ended) => {
+                    let Source::File(file) = &self.config.source else {
+                        return Err(Failure::lost(format!(
+                            "{}: the camera ended the stream",
+                            self.describe()
+                        )));
+                    };
+                    if frames_since_start == 0 {
+                        return Err(Failure::lost(format!(
+                            "{}: no picture in it could be decoded",
+                            file.path.display()
+                        )));
+                    }
+                    if !file.repeat {
+                        return Ok(End::Finished);
+                    }
+                    frames_since_start = 0;
+                    interrupt.arm(self.config.open_timeout);
+                    match file.open(interrupt, false) {
+                        Ok(input) => stream.restart(input, frame_timeout),
+                        Err(error) => return self.explain_open(&error, interrupt.cause()),
+                    }
+                    interrupt.arm(frame_timeout);
+                    if let Some(pacer) = &mut pacer {
+                        pacer.rewind();
+                    }
+                }
+                Err(error) => return Err(Failure::lost(format!("{}: {error}", self.describe()))),
+            }
+        }
+    }
+
+    /// A frame came: into the ring, and from there to the readers.
+    fn take(&mut self, frame: Decoded, period: &mut FramePeriod) {
+        let news = period.frame(frame.timestamp_ns);
+        self.ring.push(frame);
+        self.set_live(true);
+        if let Some(export) = &mut self.export {
+            if let Some(period) = news {
+                export.set_frame_period(period);
+            }
+            export.pull(&self.ring, &self.counters);
+        }
+    }
+
+    fn set_live(&mut self, live: bool) {
+        if std::mem::replace(&mut self.is_live, live) != live {
+            if let Some(export) = &mut self.export {
+                export.set_live(live);
+            }
+        }
+    }
+
+    fn describe(&self) -> String {
+        self.config.source.describe()
+    }
+
+    /// The deadline passed on an open source.
+    fn silent(&self, had_frames: bool) -> Failure {
+        let seconds = |time: Duration| time.as_millis() as f64 / 1000.0;
+        let frame_timeout = self.config.frame_timeout;
+        Failure::lost(if had_frames {
+            format!("{}: no frame for {} s", self.describe(), seconds(frame_timeout))
+        } else {
+            let limit = seconds(frame_timeout * FIRST_FRAME_TIMEOUTS);
+            format!("{}: connected, but no first frame within {limit} s", self.describe())
+        })
+    }
+
+    fn explain_open(&self, error: &OpenError, cause: Option<Cause>) -> Result<End, Failure> {
+        let place = self.describe();
+        match (cause, error, &self.config.source) {
+            (Some(Cause::Stopped), ..) => Ok(End::Stopped),
+            (Some(Cause::Deadline), ..) => {
+                let limit = self.config.open_timeout.as_millis() as f64 / 1000.0;
+                Err(Failure::lost(format!("{place}: no answer within {limit} s")))
+            }
+            (None, OpenError::Call(call), Source::Rtsp(rtsp)) if call.is_refused() => {
+                let who = match (&rtsp.username, &rtsp.password) {
+                    (None, None) => "without user name and password".to_owned(),
+                    (username, None) => {
+                        format!("user {:?} without a password", username.as_deref().unwrap_or_default())
+                    }
+                    (username, Some(_)) => {
+                        format!("user {:?} and its password", username.as_deref().unwrap_or_default())
+                    }
+                };
+                Err(Failure {
+                    trouble: Trouble::Refused,
+                    sentence: format!(
+                        "camera {} at {} refuses {who}: {}; correct username and password in the configuration",
+                        self.config.id,
+                        rtsp.host(),
+                        call.reason()
+                    ),
+                })
+            }
+            (None, error, _) => Err(Failure::lost(format!("{place}: {error}"))),
+        }
+    }
+}

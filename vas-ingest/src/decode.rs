@@ -1,0 +1,290 @@
+//! Packets to frames: wait for a keyframe, send, receive until the decoder wants more, and know which frames are damaged.
+//!
+//! A decoder marks at best the picture that was hit, never those that refer to it, and FFmpeg's HEVC decoder marks nothing
+//! at all. So every sign of damage taints all that follows, until a keyframe comes out whose own packet was whole
+//! ([`Taint`]). Whoever reads a damaged frame is told so; whoever wants none skips it.
+
+use crate::av::AvError;
+use crate::av::decoder::{Decoder, Received};
+use crate::av::frame::Frame;
+use crate::av::input::Input;
+use crate::av::packet::Packet;
+use crate::clock;
+use crate::status::Counters;
+use std::time::{Duration, Instant};
+
+/// A decoded picture and what is known of it.
+pub(crate) struct Decoded {
+    pub(crate) picture: Frame,
+    /// CLOCK_MONOTONIC when the decoder gave it.
+    pub(crate) timestamp_ns: u64,
+    /// When the stream wants it shown, in nanoseconds from a beginning of its own.
+    pub(crate) pts_ns: Option<i64>,
+    /// Something it is made from was lost or wrong.
+    pub(crate) damaged: bool,
+}
+
+/// What comes next out of a stream.
+pub(crate) enum Next {
+    /// A frame.
+    Frame(Decoded),
+    /// No frame: a packet was dropped, or the decoder refused it. A chance to look at the deadline.
+    Nothing,
+    /// The end of the stream; nothing is left in the decoder.
+    Ended,
+}
+
+/// The decoding of one opened input.
+pub(crate) struct Stream {
+    input: Input,
+    decoder: Decoder,
+    packet: Packet,
+    /// The packet waits for room in the decoder.
+    pending: bool,
+    draining: bool,
+    key_wait: KeyWait,
+    taint: Taint,
+}
+
+impl Stream {
+    /// `key_wait_limit`: after this long without a keyframe, decode what comes, marked as damaged.
+    pub(crate) fn new(input: Input, max_pixels: u64, key_wait_limit: Duration) -> Result<Self, AvError> {
+        let decoder = Decoder::open(&input, max_pixels)?;
+        Ok(Self {
+            input,
+            decoder,
+            packet: Packet::new()?,
+            pending: false,
+            draining: false,
+            key_wait: KeyWait::new(Instant::now() + key_wait_limit),
+            taint: Taint::default(),
+        })
+    }
+
+    /// Goes on with another input of the same video: a file that is opened again to loop. The decoder stays.
+    pub(crate) fn restart(&mut self, input: Input, key_wait_limit: Duration) {
+        self.decoder.flush();
+        self.input = input;
+        self.pending = false;
+        self.draining = false;
+        self.key_wait = KeyWait::new(Instant::now() + key_wait_limit);
+        self.taint = Taint::default();
+    }
+
+    /// The time between frames that the stream itself names, if it can be true.
+    pub(crate) fn nominal_period(&self) -> Option<Duration> {
+        self.input.frame_rates().into_iter().find_map(clock::plausible_period)
+    }
+
+    /// The codec's short name.
+    pub(crate) fn codec_name(&self) -> String {
+        self.decoder.codec_name()
+    }
+
+    /// Reads and decodes until there is something to say. Errors are the input's: a packet that cannot be decoded is
+    /// counted, taints what follows, and is no error.
+    pub(crate) fn next(&mut self, counters: &Counters) -> Result<Next, AvError> {
+        match self.decoder.receive() {
+            Ok(Received::Frame(picture)) => return Ok(Next::Frame(self.judge(picture, counters))),
+            Ok(Received::Drained) => return Ok(Next::Ended),
+            Ok(Received::NeedsPacket) => {}
+            Err(_) => {
+                counters.decode_errors.add(1);
+                self.taint.hit();
+                return Ok(Next::Nothing);
+            }
+        }
+        if !self.pending {
+            if self.draining {
+                // Asked for more after the end: a decoder never does that, and must not make this a loop.
+                return Ok(Next::Ended);
+            }
+            if !self.input.read(&mut self.packet)? {
+                self.draining = true;
+                self.decoder.drain()?;
+                return Ok(Next::Nothing);
+            }
+            let lost = self.input.take_lost_packets();
+            counters.packets_lost.add(lost);
+            self.taint.packet(lost > 0 || self.packet.is_corrupt());
+            match self.key_wait.packet(self.packet.is_key(), Instant::now()) {
+                KeyWaitVerdict::Drop => return Ok(Next::Nothing),
+                KeyWaitVerdict::DecodeAnyway => self.taint.hit(),
+                KeyWaitVerdict::Decode => {}
+            }
+        }
+        match self.decoder.send(&self.packet) {
+            Ok(taken) => self.pending = !taken,
+            Err(_) => {
+                counters.decode_errors.add(1);
+                self.taint.hit();
+                self.pending = false;
+            }
+        }
+        Ok(Next::Nothing)
+    }
+
+    fn judge(&mut self, picture: Frame, counters: &Counters) -> Decoded {
+        let timestamp_ns = clock::monotonic_ns();
+        let damaged = self.taint.frame(picture.is_key(), picture.is_flagged(), self.decoder.delay_packets());
+        counters.decoded.add(1);
+        counters.damaged.add(u64::from(damaged));
+        let pts_ns = picture.pts().and_then(|pts| self.input.time_base().ticks_to_ns(pts));
+        Decoded { picture, timestamp_ns, pts_ns, damaged }
+    }
+}
+
+/// Are pictures made from something lost or wrong?
+#[derive(Debug, Default)]
+pub(crate) struct Taint {
+    tainted: bool,
+    /// Whole packets in a row, up to and with the newest.
+    whole_packets: u32,
+}
+
+impl Taint {
+    /// A packet came. `hit`: bytes of it are wrong, or packets before it were lost.
+    pub(crate) fn packet(&mut self, hit: bool) {
+        self.whole_packets = self.whole_packets.saturating_add(1);
+        if hit {
+            self.hit();
+        }
+    }
+
+    /// The newest packet did damage.
+    pub(crate) fn hit(&mut self) {
+        self.tainted = true;
+        self.whole_packets = 0;
+    }
+
+    /// A frame came out of the decoder, up to `delay_packets` packets after its own. True: it is damaged.
+    ///
+    /// Which packet a frame came from is not said, so a keyframe heals only if every packet that may be its own was whole.
+    pub(crate) fn frame(&mut self, key: bool, flagged: bool, delay_packets: u32) -> bool {
+        if key && self.whole_packets > delay_packets {
+            self.tainted = false;
+        }
+        self.tainted |= flagged;
+        self.tainted
+    }
+}
+
+/// Drops packets until a keyframe, but not for ever: some cameras never send one.
+#[derive(Debug)]
+pub(crate) struct KeyWait {
+    /// None: the wait is over.
+    until: Option<Instant>,
+}
+
+/// What to do with a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum KeyWaitVerdict {
+    /// Nothing can be made of it yet.
+    Drop,
+    /// The wait was over before, or ends with this packet.
+    Decode,
+    /// The time is up, without a keyframe.
+    DecodeAnyway,
+}
+
+impl KeyWait {
+    pub(crate) fn new(until: Instant) -> Self {
+        Self { until: Some(until) }
+    }
+
+    pub(crate) fn packet(&mut self, key: bool, now: Instant) -> KeyWaitVerdict {
+        let Some(until) = self.until else { return KeyWaitVerdict::Decode };
+        if !key && now < until {
+            return KeyWaitVerdict::Drop;
+        }
+        self.until = None;
+        if key { KeyWaitVerdict::Decode } else { KeyWaitVerdict::DecodeAnyway }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: bool = true;
+    const OTHER: bool = false;
+
+    #[test]
+    fn a_whole_stream_is_never_damaged() {
+        let mut taint = Taint::default();
+        for n in 0..100 {
+            taint.packet(false);
+            assert!(!taint.frame(n % 10 == 0, false, 0));
+        }
+    }
+
+    #[test]
+    fn damage_lasts_until_the_next_keyframe() {
+        let mut taint = Taint::default();
+        taint.packet(false);
+        assert!(!taint.frame(KEY, false, 0));
+        taint.packet(true);
+        assert!(taint.frame(OTHER, false, 0));
+        taint.packet(false);
+        assert!(taint.frame(OTHER, false, 0), "it refers to the damaged one");
+        taint.packet(false);
+        assert!(!taint.frame(KEY, false, 0));
+        taint.packet(false);
+        assert!(!taint.frame(OTHER, false, 0));
+    }
+
+    #[test]
+    fn a_keyframe_that_was_hit_itself_does_not_heal() {
+        let mut taint = Taint::default();
+        taint.packet(true);
+        assert!(taint.frame(KEY, false, 0));
+        taint.packet(false);
+        assert!(taint.frame(OTHER, false, 0));
+    }
+
+    #[test]
+    fn a_keyframe_that_the_decoder_marks_is_damaged() {
+        let mut taint = Taint::default();
+        taint.packet(false);
+        assert!(taint.frame(KEY, true, 0));
+        taint.packet(false);
+        assert!(taint.frame(OTHER, false, 0));
+    }
+
+    #[test]
+    fn a_keyframe_that_comes_out_late_does_not_heal_the_hit_on_its_own_packet() {
+        let mut taint = Taint::default();
+        // B-frames: pictures come out up to two packets after their own.
+        taint.packet(true);
+        taint.packet(false);
+        taint.packet(false);
+        assert!(taint.frame(KEY, false, 2), "the packet that was hit may be the keyframe's");
+        taint.packet(false);
+        assert!(!taint.frame(KEY, false, 2), "three whole packets: its own is among them");
+    }
+
+    #[test]
+    fn an_error_of_the_decoder_taints_too() {
+        let mut taint = Taint::default();
+        taint.packet(false);
+        taint.hit();
+        assert!(taint.frame(OTHER, false, 0));
+    }
+
+    #[test]
+    fn packets_before_the_first_keyframe_are_dropped() {
+        let now = Instant::now();
+        let mut wait = KeyWait::new(now + Duration::from_secs(5));
+        assert_eq!(wait.packet(OTHER, now), KeyWaitVerdict::Drop);
+        assert_eq!(wait.packet(KEY, now), KeyWaitVerdict::Decode);
+        assert_eq!(wait.packet(OTHER, now), KeyWaitVerdict::Decode);
+    }
+
+    #[test]
+    fn a_camera_without_keyframes_is_decoded_after_the_limit() {
+        let now = Instant::now();
+        let mut wait = KeyWait::new(now + Duration::from_secs(5));
+        assert_eq!(wait.packet(OTHER, now + Duration::from_secs(5)), KeyWaitVerdict::DecodeAnyway);
+        assert_eq!(wait.packet(OTHER, now + Duration::from_secs(5)), KeyWaitVerdict::Decode);
+    }
+}

@@ -1,0 +1,201 @@
+//! The server: one supervised thread per camera, the export beside them, and an end that does not wait for anybody.
+
+use crate::av;
+use crate::camera::{Camera, Outcome};
+use crate::config::Config;
+use crate::export::{BaseError, CameraError, Export};
+use crate::status::{Counters, Snapshot};
+use crate::stop::Stop;
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use vas_shm_proto::CameraId;
+
+/// How often each camera's counters are told.
+const SUMMARY_EVERY: Duration = Duration::from_secs(60);
+
+/// How long the camera threads have for their end. Whoever is stuck longer (name resolution cannot be interrupted) is left
+/// behind: the process ends without it.
+const STOP_TIMEOUT: Duration = Duration::from_millis(1200);
+
+/// Why a server did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The base directory cannot be trusted or used. Better no server than one that exports where it must not.
+    #[error("frames cannot be exported: {0}")]
+    Export(#[from] BaseError),
+    /// A camera's export.
+    #[error("frames cannot be exported: {0}")]
+    Camera(#[from] CameraError),
+    /// The machine gives no thread.
+    #[error("start the thread of camera {id}: {error}")]
+    Thread {
+        /// Whose.
+        id: CameraId,
+        /// Why.
+        error: io::Error,
+    },
+}
+
+/// How a server's run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It was asked to stop, or every camera's file was played to its end.
+    Well,
+    /// No camera is left, and at least one of them failed.
+    Failed,
+}
+
+enum Event {
+    Stop,
+    CameraEnded { index: usize, outcome: Outcome },
+}
+
+/// Asks a server to stop, from any thread.
+#[derive(Clone)]
+pub struct Stopper {
+    events: Sender<Event>,
+    stop: Arc<Stop>,
+}
+
+impl Stopper {
+    /// Asks. Returns at once.
+    pub fn stop(&self) {
+        self.stop.request();
+        // A server that is gone needs no telling.
+        let _ = self.events.send(Event::Stop);
+    }
+}
+
+struct Running {
+    id: CameraId,
+    counters: Arc<Counters>,
+    /// What the last summary told.
+    told: Snapshot,
+    thread: Option<JoinHandle<()>>,
+    outcome: Option<Outcome>,
+}
+
+/// A running server.
+pub struct Server {
+    cameras: Vec<Running>,
+    export: Option<Export>,
+    events: Receiver<Event>,
+    stopper: Stopper,
+    started: Instant,
+}
+
+impl Server {
+    /// Starts the export, if it is wanted, and a thread for each camera.
+    ///
+    /// # Errors
+    /// The export is refused, or a thread cannot be had. Nothing is left running then.
+    pub fn start(config: Config) -> Result<Self, StartError> {
+        av::log::install();
+        let (sender, events) = mpsc::channel();
+        let export = config.export.as_ref().map(Export::start).transpose()?;
+        let stopper = Stopper { events: sender, stop: Arc::default() };
+        let mut server = Self { cameras: Vec::new(), export, events, stopper, started: Instant::now() };
+        for camera in config.cameras {
+            if let Err(error) = server.start_camera(camera) {
+                server.stop();
+                return Err(error);
+            }
+        }
+        Ok(server)
+    }
+
+    fn start_camera(&mut self, config: crate::config::CameraConfig) -> Result<(), StartError> {
+        let (id, index) = (config.id, self.cameras.len());
+        let counters = Arc::new(Counters::default());
+        let export = self.export.as_ref().map(|export| export.camera(id)).transpose()?;
+        let camera = Camera::new(config, export, Arc::clone(&counters), Arc::clone(&self.stopper.stop));
+        let events = self.stopper.events.clone();
+        let thread = std::thread::Builder::new()
+            .name(format!("vas-{id}"))
+            .spawn(move || {
+                let span = tracing::info_span!("camera", %id);
+                let outcome = span.in_scope(|| camera.run());
+                // The server may have stopped waiting for us.
+                let _ = events.send(Event::CameraEnded { index, outcome });
+            })
+            .map_err(|error| StartError::Thread { id, error })?;
+        let told = Snapshot::default();
+        self.cameras.push(Running { id, counters, told, thread: Some(thread), outcome: None });
+        Ok(())
+    }
+
+    /// A handle to ask for the end.
+    #[must_use]
+    pub fn stopper(&self) -> Stopper {
+        self.stopper.clone()
+    }
+
+    /// Waits for the stop, or for the end of every camera; tells what the cameras do meanwhile; then stops everything.
+    pub fn run(mut self) -> Ended {
+        let mut summary_at = Instant::now() + SUMMARY_EVERY;
+        while self.cameras.iter().any(|camera| camera.outcome.is_none()) {
+            match self.events.recv_timeout(summary_at.saturating_duration_since(Instant::now())) {
+                Ok(Event::Stop) => {
+                    self.stop();
+                    return Ended::Well;
+                }
+                Ok(Event::CameraEnded { index, outcome }) => self.camera_ended(index, outcome),
+                Err(RecvTimeoutError::Timeout) => {
+                    self.summarise();
+                    summary_at += SUMMARY_EVERY;
+                }
+                // Cannot be: a sender is in `self`.
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        let failed = self.cameras.iter().any(|camera| camera.outcome == Some(Outcome::Failed));
+        self.stop();
+        if failed { Ended::Failed } else { Ended::Well }
+    }
+
+    fn camera_ended(&mut self, index: usize, outcome: Outcome) {
+        let Some(camera) = self.cameras.get_mut(index) else { return };
+        camera.outcome = Some(outcome);
+        if let Some(thread) = camera.thread.take() {
+            // It sent its last word: what is left of it is quick.
+            let _ = thread.join();
+        }
+    }
+
+    fn summarise(&mut self) {
+        for camera in self.cameras.iter_mut().filter(|camera| camera.outcome.is_none()) {
+            let now = camera.counters.snapshot();
+            let line = now.since(&camera.told).line(SUMMARY_EVERY, self.export.is_some());
+            tracing::info!(camera = %camera.id, "{line}");
+            camera.told = now;
+        }
+    }
+
+    /// Ends everything within about two seconds, whatever a camera is stuck in.
+    fn stop(mut self) {
+        self.stopper.stop.request();
+        let deadline = Instant::now() + STOP_TIMEOUT;
+        while self.cameras.iter().any(|camera| camera.outcome.is_none()) {
+            match self.events.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(Event::CameraEnded { index, outcome }) => self.camera_ended(index, outcome),
+                Ok(Event::Stop) => {}
+                Err(_) => break,
+            }
+        }
+        // Files of a camera that is left behind are removed here.
+        let exporting = self.export.is_some();
+        if let Some(export) = self.export.take() {
+            export.shutdown();
+        }
+        for camera in &self.cameras {
+            if camera.outcome.is_none() {
+                tracing::warn!(camera = %camera.id, "its thread does not end (name resolution?), the process ends without it");
+            }
+            let line = camera.counters.snapshot().line(self.started.elapsed(), exporting);
+            tracing::info!(camera = %camera.id, "stopped; {line}");
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! Where a camera's video comes from, and how it is opened.
+
+use crate::av::AvError;
+use crate::av::dictionary::Dictionary;
+use crate::av::input::{Input, OpenError};
+use crate::av::interrupt::Interrupt;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use secrecy::{ExposeSecret, SecretString};
+use std::ffi::CString;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use url::Url;
+
+/// The socket buffer for UDP. With the system's default, one keyframe of a megabyte overruns it and costs a whole group of
+/// pictures. The kernel grants at most net.core.rmem_max.
+const UDP_BUFFER_BYTES: &str = "4000000";
+
+/// RFC 3986 unreserved characters; everything else in a user name or password is percent-encoded.
+const USERINFO: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// How RTP comes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Transport {
+    /// Inside the RTSP connection: nothing is lost on the way.
+    #[default]
+    Tcp,
+    /// Datagrams.
+    Udp,
+}
+
+impl Transport {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        }
+    }
+}
+
+/// An RTSP camera. The password has no text form; the address has no credentials before its host.
+#[derive(Clone)]
+pub struct RtspSource {
+    pub(crate) address: Url,
+    pub(crate) username: Option<String>,
+    pub(crate) password: Option<SecretString>,
+    pub(crate) transport: Transport,
+}
+
+impl std::fmt::Debug for RtspSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Some cameras take a password in the path or the query.
+        f.write_str(&crate::redact::text(self.address.as_str()))
+    }
+}
+
+impl RtspSource {
+    /// Host and port, for people.
+    pub(crate) fn host(&self) -> String {
+        let host = self.address.host_str().unwrap_or_default();
+        self.address.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+    }
+
+    /// The URL with credentials, percent-encoded, for FFmpeg alone.
+    fn url_with_credentials(&self) -> SecretString {
+        let encode = |text: &str| utf8_percent_encode(text, USERINFO).to_string();
+        let plain = self.address.as_str();
+        let Some((scheme, rest)) = plain.split_once("://") else { return plain.to_owned().into() };
+        let userinfo = match (&self.username, &self.password) {
+            (None, None) => return plain.to_owned().into(),
+            (username, None) => encode(username.as_deref().unwrap_or_default()),
+            (username, Some(password)) => {
+                let username = encode(username.as_deref().unwrap_or_default());
+                format!("{username}:{}", encode(password.expose_secret()))
+            }
+        };
+        format!("{scheme}://{userinfo}@{rest}").into()
+    }
+}
+
+/// A video file.
+#[derive(Clone, Debug)]
+pub struct FileSource {
+    pub(crate) path: PathBuf,
+    /// Begin again at the end.
+    pub(crate) repeat: bool,
+}
+
+/// Where a camera's video comes from.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// A camera.
+    Rtsp(RtspSource),
+    /// A file, played at its own speed.
+    File(FileSource),
+}
+
+impl Source {
+    /// For a log line: never with credentials.
+    pub(crate) fn describe(&self) -> String {
+        match self {
+            // A password may also stand in the path or query; those never reach a log either.
+            Self::Rtsp(rtsp) => {
+                format!("{} over {}", crate::redact::text(rtsp.address.as_str()), rtsp.transport.name())
+            }
+            Self::File(file) => file.path.display().to_string(),
+        }
+    }
+
+    /// Opens it. Blocking calls end as `interrupt` says; name resolution alone cannot be interrupted.
+    pub(crate) fn open(
+        &self,
+        frame_timeout: Duration,
+        interrupt: &Arc<Interrupt>,
+    ) -> Result<Input, OpenError> {
+        match self {
+            Self::Rtsp(rtsp) => {
+                let options = rtsp_options(rtsp.transport, frame_timeout)?;
+                let url = c_string(rtsp.url_with_credentials().expose_secret().as_bytes())?;
+                Input::open(&url, options, interrupt, false)
+            }
+            Self::File(file) => file.open(interrupt, true),
+        }
+    }
+}
+
+impl FileSource {
+    /// `probe`: find out what the first open has to know; opening it once more for a loop need not.
+    pub(crate) fn open(&self, interrupt: &Arc<Interrupt>, probe: bool) -> Result<Input, OpenError> {
+        let mut options = Dictionary::new();
+        // A playlist must not lead to the network, and a name such as `concat:` is a file's name here.
+        options.set(c"protocol_whitelist", "file")?;
+        let url = c_string(&[b"file:", self.path.as_os_str().as_bytes()].concat())?;
+        Input::open(&url, options, interrupt, probe)
+    }
+}
+
+fn rtsp_options(transport: Transport, frame_timeout: Duration) -> Result<Dictionary, AvError> {
+    let mut options = Dictionary::new();
+    options.set(c"rtsp_transport", transport.name())?;
+    // One stream: with several, FFmpeg shifts timestamps at every RTCP report.
+    options.set(c"allowed_media_types", "video")?;
+    // Socket silence. The interrupt's deadline does more; this one also ends calls that do not ask it.
+    options.set(c"timeout", &frame_timeout.as_micros().to_string())?;
+    if transport == Transport::Udp {
+        options.set(c"buffer_size", UDP_BUFFER_BYTES)?;
+    }
+    Ok(options)
+}
+
+fn c_string(bytes: &[u8]) -> Result<CString, AvError> {
+    CString::new(bytes).map_err(|_| AvError {
+        call: "avformat_open_input",
+        code: ffmpeg_sys_next::AVERROR(ffmpeg_sys_next::EINVAL),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn camera(address: &str, username: Option<&str>, password: Option<&str>) -> RtspSource {
+        RtspSource {
+            address: Url::parse(address).unwrap(),
+            username: username.map(str::to_owned),
+            password: password.map(|password| SecretString::from(password.to_owned())),
+            transport: Transport::Tcp,
+        }
+    }
+
+    #[test]
+    fn credentials_are_percent_encoded_for_the_call_only() {
+        let source = camera("rtsp://10.0.0.5:554/s?x=1", Some("admin"), Some("p@ss:w/rd#%?"));
+        let url = source.url_with_credentials();
+        assert_eq!(url.expose_secret(), "rtsp://admin:p%40ss%3Aw%2Frd%23%25%3F@10.0.0.5:554/s?x=1");
+        let described = Source::Rtsp(source.clone()).describe();
+        assert_eq!(described, "rtsp://10.0.0.5:554/s?x=1 over tcp");
+        assert!(!format!("{source:?}").contains("p@ss"));
+    }
+
+    #[test]
+    fn credentials_may_be_half_or_missing() {
+        let url = |username, password| {
+            camera("rtsp://h/s", username, password).url_with_credentials().expose_secret().to_owned()
+        };
+        assert_eq!(url(None, None), "rtsp://h/s");
+        assert_eq!(url(Some("u"), None), "rtsp://u@h/s");
+        assert_eq!(url(None, Some("p")), "rtsp://:p@h/s");
+    }
+
+    #[test]
+    fn hosts_are_named_with_their_port() {
+        assert_eq!(camera("rtsp://10.0.0.5:8554/s", None, None).host(), "10.0.0.5:8554");
+        assert_eq!(camera("rtsp://[fe80::1]:8554/s", None, None).host(), "[fe80::1]:8554");
+        assert_eq!(camera("rtsp://cam.lan/s", None, None).host(), "cam.lan");
+    }
+
+    #[test]
+    fn only_udp_asks_for_a_socket_buffer() {
+        let keys = |transport| rtsp_options(transport, Duration::from_secs(10)).unwrap().keys();
+        assert!(keys(Transport::Udp).contains(&"buffer_size".to_owned()));
+        assert!(!keys(Transport::Tcp).contains(&"buffer_size".to_owned()));
+    }
+}
