@@ -6,6 +6,7 @@ mod clips;
 mod demo;
 mod deps;
 mod failure;
+mod fresh;
 mod fuzz;
 mod layout;
 mod leftovers;
@@ -55,6 +56,8 @@ enum Verb {
     },
     /// Everything that has to hold before a change lands, with a table at the end
     Ci,
+    /// Demo and tests in a clean Debian with only git, a C compiler and Rust (needs root; by hand)
+    Fresh(fresh::Options),
     /// Prove the walls between the crates
     Deps,
     /// The layout of the format as text
@@ -99,6 +102,7 @@ fn carry_out(verb: Verb) -> Outcome {
         Verb::Clips => clips::command(&workspace),
         Verb::Test { args } => test::command(&workspace, &args),
         Verb::Ci => ci::command(&workspace),
+        Verb::Fresh(options) => fresh::command(&workspace, &options),
         Verb::Deps => deps::command(&workspace),
         Verb::Layout { verb: LayoutVerb::Print } => {
             layout::print();

@@ -163,11 +163,27 @@ fn missing(level: Level) -> Vec<&'static Need> {
 
 /// Makes the machine ready for this level; says nothing when it already is.
 pub(crate) fn run(level: Level) -> Outcome {
-    let needs = missing(level);
+    make_ready(level.name(), || missing(level))
+}
+
+/// debootstrap alone, for a clean root.
+pub(crate) fn debootstrap() -> Outcome {
+    const NEED: Need = Need {
+        what: "debootstrap",
+        why: "makes a clean Debian in a folder",
+        level: Level::Demo,
+        is_met: || run::which("debootstrap").is_some(),
+        packages: Packages::Named(&["debootstrap"]),
+    };
+    make_ready("a clean root", || if (NEED.is_met)() { Vec::new() } else { vec![&NEED] })
+}
+
+fn make_ready(purpose: &str, missing: impl Fn() -> Vec<&'static Need>) -> Outcome {
+    let needs = missing();
     if needs.is_empty() {
         return Ok(());
     }
-    ui::stage(&format!("Set-up: this machine lacks {} for {}", count(needs.len()), level.name()));
+    ui::stage(&format!("Set-up: this machine lacks {} for {purpose}", count(needs.len())));
     for need in &needs {
         ui::note(&format!("{}: {}", need.what, need.why));
     }
@@ -182,14 +198,14 @@ pub(crate) fn run(level: Level) -> Outcome {
     let started = Instant::now();
     apt.install(&needs)?;
 
-    let still: Vec<_> = missing(level).iter().map(|need| need.what).collect();
+    let still: Vec<_> = missing().iter().map(|need| need.what).collect();
     if !still.is_empty() {
         return Err(Failure::new(format!(
             "apt-get installed the packages, yet {} cannot be found: is another one first on PATH or in PKG_CONFIG_PATH?",
             still.join(", ")
         )));
     }
-    ui::good(&format!("ready for {} after {}", level.name(), ui::elapsed(started.elapsed())));
+    ui::good(&format!("ready for {purpose} after {}", ui::elapsed(started.elapsed())));
     Ok(())
 }
 
