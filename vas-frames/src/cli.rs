@@ -1,0 +1,112 @@
+//! The command line itself.
+
+use crate::failure::Failure;
+use crate::{inspect, list, snapshot, watch};
+use clap::error::ErrorKind;
+use clap::{Args, Parser, Subcommand};
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::Duration;
+use vas_shm_proto::DEFAULT_BASE;
+use vas_shm_reader::{CameraId, Options};
+
+/// Look at the camera frames that a VAS video server shows to other processes of this host.
+///
+/// Only reads: whatever is done here, the server does not notice, apart from knowing that somebody is attached.
+#[derive(Debug, Parser)]
+#[command(name = "vas-frames", version, after_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    /// Directory under which the server exports its cameras
+    #[arg(long, global = true, env = "VAS_SHM_BASE", default_value = DEFAULT_BASE, value_name = "DIR")]
+    base: PathBuf,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done, or the output was closed by its reader; 1 not there, no frame in time, or \
+nothing could be written; 2 usage; 3 refused. An interrupted watch ends by the signal, which shells show as 130.";
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Show every camera with its state, picture size, rate, memory and the age of its newest frame
+    List(list::Arguments),
+    /// Show every field of a camera's header, raw and decoded, also of a header that is refused
+    Inspect(inspect::Arguments),
+    /// Print a line per frame, through restarts of the server
+    Watch(watch::Arguments),
+    /// Write the newest frame as a PNG or JPEG picture
+    Snapshot(snapshot::Arguments),
+}
+
+impl Cli {
+    pub(crate) fn run(&self, out: &mut dyn Write) -> Result<(), Failure> {
+        match &self.verb {
+            Verb::List(arguments) => list::run(&self.base, arguments, out),
+            Verb::Inspect(arguments) => inspect::run(&self.base, arguments, out),
+            Verb::Watch(arguments) => watch::run(&self.base, arguments, out),
+            Verb::Snapshot(arguments) => snapshot::run(&self.base, arguments, out),
+        }
+    }
+}
+
+/// The camera a verb works on.
+#[derive(Debug, Args)]
+pub(crate) struct CameraArgument {
+    /// Id of the camera: the name of its directory
+    #[arg(value_name = "CAMERA")]
+    camera: String,
+}
+
+impl CameraArgument {
+    /// Checked here and not by a value parser of clap, whose message would be four lines long.
+    pub(crate) fn id(&self) -> Result<CameraId, Failure> {
+        CameraId::new(&self.camera).map_err(|why| Failure::CameraId { given: self.camera.clone(), why })
+    }
+}
+
+/// What a reader insists on beyond the camera.
+#[derive(Debug, Args)]
+pub(crate) struct OwnerArgument {
+    /// Insist that the camera's files belong to this user (a number)
+    #[arg(long, value_name = "UID")]
+    owner: Option<u32>,
+}
+
+impl OwnerArgument {
+    pub(crate) fn options(&self) -> Options {
+        match self.owner {
+            Some(uid) => Options::new().owner_uid(uid),
+            None => Options::new(),
+        }
+    }
+}
+
+/// Seconds, with a fraction if wanted: more than nothing, at most a year.
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
+    const YEAR: f64 = 365.0 * 86400.0;
+    match text.parse::<f64>() {
+        Ok(seconds) if seconds > 0.0 && seconds <= YEAR => Ok(Duration::from_secs_f64(seconds)),
+        _ => Err("a number of seconds above 0 is needed, such as 5 or 0.5".to_owned()),
+    }
+}
+
+/// What clap has to say: help and version are output like any other, the rest is one sentence.
+pub(crate) fn answer(error: &clap::Error) -> Result<(), Failure> {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            error.print()?;
+            Ok(std::io::stdout().flush()?)
+        }
+        ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            let sentence = "a verb is missing: list, inspect, watch or snapshot".to_owned();
+            Err(Failure::Usage { sentence })
+        }
+        _ => {
+            let text = error.render().to_string();
+            let text = text.strip_prefix("error: ").unwrap_or(&text);
+            // The first paragraph says what is wrong; usage lines and tips follow it.
+            let first = text.lines().map(str::trim).take_while(|line| !line.is_empty());
+            Err(Failure::Usage { sentence: first.collect::<Vec<_>>().join(" ") })
+        }
+    }
+}

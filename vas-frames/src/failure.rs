@@ -1,0 +1,63 @@
+//! Why a verb did not do what was asked, and the exit code for it.
+
+use std::io;
+use std::path::PathBuf;
+use vas_shm_reader::{Absent, CameraIdError, Refused};
+
+/// Everything that ends a verb early. The text is the sentence an operator reads.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    #[error("{sentence} (see vas-frames --help)")]
+    Usage { sentence: String },
+    #[error("{given:?} is no camera id: {why}")]
+    CameraId { given: String, why: CameraIdError },
+    #[error("{}: a picture is written as .png, .jpg or .jpeg; end the name with one of these", .path.display())]
+    Extension { path: PathBuf },
+    #[error("{}: not there; no server exports cameras under it now (--base or VAS_SHM_BASE names another)", .base.display())]
+    NoBase { base: PathBuf },
+    #[error("read {}: {error}; cameras cannot be listed without read permission for this directory", .base.display())]
+    BaseRefused { base: PathBuf, error: io::Error },
+    #[error("{why}; `vas-frames list` shows the cameras that are there")]
+    NotThere { why: Absent },
+    #[error("{0}")]
+    Refused(Refused),
+    #[error("camera {camera}: no current frame for {seconds} s ({last})")]
+    NoFrame { camera: String, seconds: f64, last: String },
+    #[error("write {}: {error}", .path.display())]
+    Picture { path: PathBuf, error: io::Error },
+    #[error("encode {}: {error}", .path.display())]
+    Encode { path: PathBuf, error: image::ImageError },
+    #[error("convert the picture to RGB: {error}")]
+    Convert { error: yuv::YuvError },
+    #[error("write to standard output: {0}")]
+    Stdout(#[from] io::Error),
+}
+
+impl Failure {
+    /// 1 not there or failed, 2 usage, 3 refused; a closed pipe is success.
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Usage { .. } | Self::CameraId { .. } | Self::Extension { .. } => 2,
+            Self::BaseRefused { .. } | Self::Refused(_) => 3,
+            Self::NoBase { .. }
+            | Self::NotThere { .. }
+            | Self::NoFrame { .. }
+            | Self::Picture { .. }
+            | Self::Encode { .. }
+            | Self::Convert { .. } => 1,
+            Self::Stdout(_) => u8::from(!self.is_closed_pipe()),
+        }
+    }
+
+    /// Whoever read the output has seen enough (`| head -1`).
+    pub(crate) fn is_closed_pipe(&self) -> bool {
+        matches!(self, Self::Stdout(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+}
+
+/// Standard output is the only thing that the verbs write JSON to.
+impl From<serde_json::Error> for Failure {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Stdout(error.into())
+    }
+}
