@@ -42,6 +42,7 @@ fn frame(found: Found) -> Snapshot {
     }
 }
 
+// Proves HEAD-8 and READ-1.
 #[test]
 fn before_the_first_frame_there_is_nothing_new() {
     let words = PlainWords::zeroed();
@@ -50,6 +51,7 @@ fn before_the_first_frame_there_is_nothing_new() {
     assert_eq!(at(&words, SLOTS, id(1)), None);
 }
 
+// Proves HEAD-5, HEAD-12, READ-4 and PUB-1 to PUB-6.
 #[test]
 fn the_latest_frame_comes_with_its_own_numbers() {
     let words = after_frames(1, 7);
@@ -59,6 +61,7 @@ fn the_latest_frame_comes_with_its_own_numbers() {
     assert!(is_intact(&words, &newest));
 }
 
+// Proves READ-1.
 #[test]
 fn a_frame_that_was_seen_is_not_new() {
     let words = after_frames(1, 7);
@@ -68,6 +71,7 @@ fn a_frame_that_was_seen_is_not_new() {
     assert_eq!(frame(latest(&words, SLOTS, Some(id(7)))).id(), id(8));
 }
 
+// Proves READ-9.
 #[test]
 fn a_reader_that_keeps_up_gets_every_frame_in_order() {
     let words = PlainWords::zeroed();
@@ -81,6 +85,7 @@ fn a_reader_that_keeps_up_gets_every_frame_in_order() {
     }
 }
 
+// Proves READ-9 and READ-10.
 #[test]
 fn a_reader_that_falls_behind_gets_the_oldest_that_still_stands() {
     let words = after_frames(1, 10);
@@ -106,6 +111,7 @@ fn without_a_frame_seen_next_begins_with_the_latest() {
     assert_eq!(frame(next(&after_frames(1, 10), SLOTS, None)).id(), id(10));
 }
 
+// Proves READ-9.
 #[test]
 fn older_frames_stand_until_their_slot_is_claimed() {
     let words = after_frames(1, 10);
@@ -114,6 +120,7 @@ fn older_frames_stand_until_their_slot_is_claimed() {
     assert_eq!(found, [None, None, Some(8000), Some(9000), Some(10_000), None, None]);
 }
 
+// Proves READ-6, READ-8 and HOLD-1.
 #[test]
 fn a_held_frame_is_intact_until_its_slot_is_claimed() {
     let words = after_frames(1, 7);
@@ -127,6 +134,7 @@ fn a_held_frame_is_intact_until_its_slot_is_claimed() {
     assert!(!is_intact(&words, &held), "and for ever");
 }
 
+// Proves PUB-8.
 #[test]
 fn a_claim_that_is_dropped_leaves_the_newest_frame_readable() {
     let words = after_frames(1, 7);
@@ -138,6 +146,7 @@ fn a_claim_that_is_dropped_leaves_the_newest_frame_readable() {
     assert_eq!(frame(next(&words, SLOTS, Some(id(7)))).id(), id(8));
 }
 
+// Proves PUB-10 and READ-2.
 #[test]
 fn after_a_withdrawal_no_frame_is_handed_out_and_none_is_intact() {
     let words = after_frames(1, 7);
@@ -175,6 +184,7 @@ fn two_slots_are_enough() {
     }
 }
 
+// Proves HEAD-9.
 #[test]
 fn the_first_frame_of_a_pair_continues_the_numbers() {
     // No predecessor: microseconds of the boot, so that a server that starts again begins above where it was.
@@ -208,6 +218,7 @@ impl SnapshotWords for AlwaysLapped {
     }
 }
 
+// Proves READ-7.
 #[test]
 fn being_lapped_as_often_as_there_are_slots_is_an_answer() {
     for count in 2..=8 {

@@ -64,7 +64,7 @@ fn any_range() -> impl Strategy<Value = ColorRange> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
-    // Any bytes: an answer, never a panic.
+    // Any bytes: an answer, never a panic. Proves OPEN-5 and TRUST-2.
     #[test]
     fn any_bytes_get_an_answer(
         bytes in prop::collection::vec(any::<u8>(), 0..1024),
@@ -139,7 +139,7 @@ proptest! {
         }
     }
 
-    // What a writer composes is what a reader finds.
+    // What a writer composes is what a reader finds. Proves HEAD-4 and HEAD-6.
     #[test]
     fn a_composed_header_reads_back_as_it_was_meant(
         width in any_dimension(),
@@ -190,7 +190,7 @@ proptest! {
         prop_assert_eq!(again.as_bytes(), raw.as_bytes());
     }
 
-    // The layout of a frame: aligned, no gap, no row shorter than the picture.
+    // The layout of a frame: aligned, no gap, no row shorter than the picture. Proves PIC-1 and PIC-2.
     #[test]
     fn a_writers_geometry_passes_the_readers_check(width in any_dimension(), height in any_dimension()) {
         let ours = Nv12::for_picture(width, height).unwrap();
@@ -204,7 +204,7 @@ proptest! {
         prop_assert!(ours.packed_size() <= ours.data_size());
     }
 
-    // Any five numbers: an answer without overflow, and it is the one that unbounded arithmetic gives.
+    // Any five numbers: an answer without overflow, and it is the one that unbounded arithmetic gives. Proves OPEN-12.
     #[test]
     fn geometry_is_judged_as_unbounded_arithmetic_judges_it(
         width in prop_oneof![any_dimension(), any::<u32>()],
@@ -231,7 +231,7 @@ proptest! {
         }
     }
 
-    // A camera id is accepted exactly if it fits the pattern.
+    // A camera id is accepted exactly if it fits the pattern. Proves FILE-2.
     #[test]
     fn camera_ids_fit_their_pattern(text in prop_oneof!["[A-Za-z0-9_-]{0,70}", "\\PC{0,8}", "[.a/\\\\ -]{0,4}"]) {
         let fits = (1..=64).contains(&text.len())
@@ -250,7 +250,7 @@ proptest! {
         }
     }
 
-    // Hostile words: every question gets an answer in a bounded number of steps, and a frame is never one that was seen.
+    // Hostile words: every question gets an answer in a bounded number of steps, and a frame is never one that was seen. Proves READ-7.
     #[test]
     fn any_words_get_an_answer(
         slots in any_slots(),
