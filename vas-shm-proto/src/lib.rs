@@ -53,3 +53,8 @@ pub use header::{Files, Header, NotYet, Problem, Refusal};
 pub use layout::{DATA_NAME, DEFAULT_BASE, META_NAME, PAGE_SIZE};
 pub use state::{FrameFlags, State, StreamFlags};
 pub use words::{FrameId, SlotCount, SlotIndex};
+
+// The example on the crate's front page runs with the others.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
