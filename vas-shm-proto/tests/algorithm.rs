@@ -319,7 +319,7 @@ fn at_full_speed_no_torn_frame_is_accepted() {
                 let mut tally = Tally::default();
                 let mut seen = None;
                 let mut turn = 0u64;
-                while Instant::now() < deadline && (tally.accepted < 2000 || tally.refused_torn < 200) {
+                while Instant::now() < deadline && (tally.accepted < 500 || tally.refused_torn < 50) {
                     // Turn about, so that both ways of asking meet the writer.
                     let found = if turn % 2 == 0 {
                         next(&shared.words, slots, seen)
@@ -328,7 +328,11 @@ fn at_full_speed_no_torn_frame_is_accepted() {
                     };
                     let frame = match found {
                         Found::Frame(frame) => frame,
-                        Found::NothingNew => continue,
+                        Found::NothingNew => {
+                            // On a busy machine both threads may share one core.
+                            std::thread::yield_now();
+                            continue;
+                        }
                         Found::Overrun => {
                             tally.overruns += 1;
                             continue;
