@@ -31,7 +31,7 @@ struct Row {
     frame_period_ns: Option<u64>,
     fps: Option<f64>,
     slots: Option<u32>,
-    memory_bytes: u64,
+    memory_bytes: Option<u64>,
     newest_frame_age_ms: Option<f64>,
 }
 
@@ -91,10 +91,15 @@ fn row(base: &Path, looked: &Looked) -> Row {
 }
 
 /// What the two files take of the file system: blocks, not lengths, so that a sparse or emptied file shows as what it is.
-fn memory_bytes(base: &Path, camera: &CameraId) -> u64 {
+/// `None` if this user may not look.
+fn memory_bytes(base: &Path, camera: &CameraId) -> Option<u64> {
     let directory = base.join(camera.as_str());
-    let of = |name| directory.join(name).symlink_metadata().map_or(0, |file| file.blocks() * 512);
-    of(META_NAME) + of(DATA_NAME)
+    let of = |name| match directory.join(name).symlink_metadata() {
+        Ok(file) => Some(file.blocks() * 512),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Some(0),
+        Err(_) => None,
+    };
+    Some(of(META_NAME)? + of(DATA_NAME)?)
 }
 
 /// From the newest frame that stands there; of an idle camera, whose slots are empty, from the header's mirror.
@@ -115,7 +120,7 @@ fn cells(row: &Row) -> Vec<String> {
         or_dash(row.width.zip(row.height).map(|(width, height)| format!("{width}x{height}"))),
         or_dash(row.fps.map(|fps| fps.to_string())),
         or_dash(row.slots.map(|slots| slots.to_string())),
-        human::bytes(row.memory_bytes),
+        or_dash(row.memory_bytes.map(human::bytes)),
         or_dash(age.map(|age| format!("{age} ago"))),
         row.why.clone().unwrap_or_default(),
     ]
