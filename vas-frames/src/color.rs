@@ -6,8 +6,9 @@
 use vas_shm_reader::{Color, ColorRange};
 use yuv::{YuvRange, YuvStandardMatrix};
 
-/// From this height on a picture that does not name its matrix is taken for BT.709, as players do.
-const HD_HEIGHT: u32 = 720;
+/// Above this height a picture that does not name its matrix is taken for BT.709 (clause COLOR-3 of PROTOCOL.md), as players
+/// do: 576 rows are the tallest standard-definition picture.
+const SD_HEIGHT: u32 = 576;
 
 /// How NV12 becomes RGB, and whether the camera said so.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -40,17 +41,17 @@ impl Conversion {
                 Some("the camera says constant luminance, converted as non-constant"),
             ),
             other => {
-                let why = match (other, height >= HD_HEIGHT) {
-                    (2, false) => "not said by the camera, height below 720",
-                    (2, true) => "not said by the camera, height 720 or more",
+                let why = match (other, height > SD_HEIGHT) {
+                    (2, false) => "not said by the camera, height 576 or less",
+                    (2, true) => "not said by the camera, height above 576",
                     (_, false) => {
-                        "the camera names a matrix that this tool does not convert, height below 720"
+                        "the camera names a matrix that this tool does not convert, height 576 or less"
                     }
                     (_, true) => {
-                        "the camera names a matrix that this tool does not convert, height 720 or more"
+                        "the camera names a matrix that this tool does not convert, height above 576"
                     }
                 };
-                if height >= HD_HEIGHT {
+                if height > SD_HEIGHT {
                     (YuvStandardMatrix::Bt709, "BT.709", Some(why))
                 } else {
                     (YuvStandardMatrix::Bt601, "BT.601", Some(why))
@@ -165,12 +166,12 @@ mod tests {
     }
 
     #[test]
-    fn an_unspecified_matrix_is_bt_601_below_720_lines_and_bt_709_from_there_on() {
-        assert_eq!(choose(ColorRange::Limited, 2, 719).matrix, YuvStandardMatrix::Bt601);
-        assert_eq!(choose(ColorRange::Limited, 2, 720).matrix, YuvStandardMatrix::Bt709);
+    fn an_unspecified_matrix_is_bt_601_up_to_576_lines_and_bt_709_above() {
+        assert_eq!(choose(ColorRange::Limited, 2, 576).matrix, YuvStandardMatrix::Bt601);
+        assert_eq!(choose(ColorRange::Limited, 2, 577).matrix, YuvStandardMatrix::Bt709);
         assert_eq!(
-            choose(ColorRange::Limited, 2, 720).describe(),
-            "matrix BT.709 (not said by the camera, height 720 or more), range limited"
+            choose(ColorRange::Limited, 2, 577).describe(),
+            "matrix BT.709 (not said by the camera, height above 576), range limited"
         );
     }
 

@@ -605,7 +605,7 @@ fn a_camera_that_says_nothing_of_its_colours_is_taken_as_players_do_and_the_snap
     let picture = base.path().join("front.png");
     let output = run(base.path(), &["snapshot", "front", "-o", picture.to_str().expect("UTF-8")]);
     let said =
-        "matrix BT.601 (not said by the camera, height below 720), range limited (not said by the camera)\n";
+        "matrix BT.601 (not said by the camera, height 576 or less), range limited (not said by the camera)\n";
     assert!(stdout(&output).ends_with(said), "{output:?}");
     assert!(worst_difference(&picture) <= 2);
 }

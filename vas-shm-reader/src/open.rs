@@ -16,8 +16,8 @@ use vas_shm_proto::{
     CameraId, DATA_NAME, Files, FrameId, Header, META_NAME, NotYet, Problem, State, StreamFlags,
 };
 
-/// How often an open begins again when the two files were exchanged between one open and the other.
-const PAIR_TRIES: usize = 16;
+/// How often an open looks (clause OPEN-10) when the two files were exchanged between one open and the other.
+const PAIR_TRIES: usize = 8;
 
 /// What a reader asks for beyond the camera.
 #[derive(Clone, Copy, Debug, Default)]
