@@ -1,0 +1,60 @@
+//! Pictures that say of themselves whether they are whole: the same eight bytes over and over.
+
+/// What the eight bytes of a picture say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    /// Which of [`SIZES`] the picture has.
+    pub size: u8,
+    /// Rises by one per published picture.
+    pub number: u64,
+}
+
+/// Width and height of the pictures; rows and planes are whole multiples of eight bytes.
+pub const SIZES: [(u32, u32); 2] = [(320, 240), (256, 144)];
+
+const SIZE_SHIFT: u32 = 56;
+
+/// A picture as NV12 without padding, all of it made of its mark.
+#[must_use]
+pub fn picture(mark: Mark) -> Vec<u8> {
+    let (width, height) = SIZES[usize::from(mark.size)];
+    let word = u64::from(mark.size) << SIZE_SHIFT | mark.number;
+    word.to_le_bytes().repeat((width * height * 3 / 2 / 8) as usize)
+}
+
+/// The mark of a picture that is whole; `None` for a mixture.
+#[must_use]
+pub fn mark(packed: &[u8]) -> Option<Mark> {
+    let (first, _) = packed.split_first_chunk::<8>()?;
+    // Each byte equals the one eight places before it.
+    let is_whole = packed[8..] == packed[..packed.len() - 8];
+    let word = u64::from_le_bytes(*first);
+    let mark = Mark { size: (word >> SIZE_SHIFT) as u8, number: word & ((1 << SIZE_SHIFT) - 1) };
+    is_whole.then_some(mark)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_picture_is_whole_until_one_byte_changes() {
+        let made = Mark { size: 1, number: 0x0102_0304_0506 };
+        let mut packed = picture(made);
+        assert_eq!(packed.len(), 256 * 144 * 3 / 2);
+        assert_eq!(mark(&packed), Some(made));
+        for place in [0, 7, 8, packed.len() / 2, packed.len() - 1] {
+            packed[place] ^= 1;
+            assert_eq!(mark(&packed), None, "byte {place}");
+            packed[place] ^= 1;
+        }
+    }
+
+    #[test]
+    fn two_halves_of_two_pictures_are_a_mixture() {
+        let mut packed = picture(Mark { size: 0, number: 1 });
+        let half = packed.len() / 2;
+        packed[half..].copy_from_slice(&picture(Mark { size: 0, number: 2 })[half..]);
+        assert_eq!(mark(&packed), None);
+    }
+}
