@@ -3,6 +3,7 @@
 use crate::av::frame::pixel_format_name;
 use crate::av::input::OpenError;
 use crate::av::interrupt::{Cause, Interrupt};
+use crate::av::log::with_errors_held;
 use crate::clock::{self, FramePeriod, Pacer};
 use crate::config::CameraConfig;
 use crate::decode::{Decoded, Next, Stream};
@@ -114,9 +115,10 @@ impl Camera {
     fn open_and_play(&mut self, interrupt: &Arc<Interrupt>) -> Result<End, Failure> {
         let frame_timeout = self.config.frame_timeout;
         interrupt.arm(self.config.open_timeout);
-        let input = match self.config.source.open(frame_timeout, interrupt) {
+        let (input, detail) = with_errors_held(|| self.config.source.open(frame_timeout, interrupt));
+        let input = match input {
             Ok(input) => input,
-            Err(error) => return self.explain_open(&error, interrupt.cause()),
+            Err(error) => return self.explain_open(&error, detail.as_deref(), interrupt.cause()),
         };
         let mut stream = Stream::new(input, self.config.max_pixels, frame_timeout)
             .map_err(|error| Failure::lost(format!("{}: {error}", self.config.source.describe())))?;
@@ -184,10 +186,14 @@ impl Camera {
                         return Ok(End::Finished);
                     }
                     frames_since_start = 0;
+                    tracing::debug!("{}: from its beginning", file.path.display());
                     interrupt.arm(self.config.open_timeout);
-                    match file.open(interrupt, false) {
+                    let (input, detail) = with_errors_held(|| file.open(interrupt, false));
+                    match input {
                         Ok(input) => stream.restart(input, frame_timeout),
-                        Err(error) => return self.explain_open(&error, interrupt.cause()),
+                        Err(error) => {
+                            return self.explain_open(&error, detail.as_deref(), interrupt.cause());
+                        }
                     }
                     interrupt.arm(frame_timeout);
                     if let Some(pacer) = &mut pacer {
@@ -236,7 +242,12 @@ impl Camera {
         })
     }
 
-    fn explain_open(&self, error: &OpenError, cause: Option<Cause>) -> Result<End, Failure> {
+    fn explain_open(
+        &self,
+        error: &OpenError,
+        detail: Option<&str>,
+        cause: Option<Cause>,
+    ) -> Result<End, Failure> {
         let place = self.describe();
         match (cause, error, &self.config.source) {
             (Some(Cause::Stopped), ..) => Ok(End::Stopped),
@@ -264,7 +275,10 @@ impl Camera {
                     ),
                 })
             }
-            (None, error, _) => Err(Failure::lost(format!("{place}: {error}"))),
+            (None, error, _) => {
+                let detail = detail.map(|detail| format!(" ({detail})")).unwrap_or_default();
+                Err(Failure::lost(format!("{place}: {error}{detail}")))
+            }
         }
     }
 }

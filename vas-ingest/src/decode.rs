@@ -1,8 +1,7 @@
 //! Packets to frames: wait for a keyframe, send, receive until the decoder wants more, and know which frames are damaged.
 //!
 //! A decoder marks at best the picture that was hit, never those that refer to it, and FFmpeg's HEVC decoder marks nothing
-//! at all. So every sign of damage taints all that follows, until a keyframe comes out whose own packet was whole
-//! ([`Taint`]). Whoever reads a damaged frame is told so; whoever wants none skips it.
+//! at all. So every sign of damage taints all that follows, until the picture has come anew ([`Taint`]). Whoever reads a damaged frame is told so; whoever wants none skips it.
 
 use crate::av::AvError;
 use crate::av::decoder::{Decoder, Received};
@@ -106,7 +105,7 @@ impl Stream {
             }
             let lost = self.input.take_lost_packets();
             counters.packets_lost.add(lost);
-            self.taint.packet(lost > 0 || self.packet.is_corrupt());
+            self.taint.packet(self.packet.is_key(), lost > 0 || self.packet.is_corrupt());
             match self.key_wait.packet(self.packet.is_key(), Instant::now()) {
                 KeyWaitVerdict::Drop => return Ok(Next::Nothing),
                 KeyWaitVerdict::DecodeAnyway => self.taint.hit(),
@@ -134,37 +133,62 @@ impl Stream {
     }
 }
 
+/// A refresh shorter than this is not believed: an encoder that announces a recovery point with every picture would heal
+/// nothing by two of them.
+const SHORTEST_REFRESH_PACKETS: u32 = 10;
+
 /// Are pictures made from something lost or wrong?
+///
+/// Two things heal. A keyframe, if its own packet was whole. And, for cameras that never send one but renew the picture bit
+/// by bit (intra refresh), all packets from one recovery point up to the next, if they were whole: then every part of the
+/// picture has come anew.
 #[derive(Debug, Default)]
 pub(crate) struct Taint {
     tainted: bool,
     /// Whole packets in a row, up to and with the newest.
     whole_packets: u32,
+    /// Packets since a whole recovery point, with nothing wrong in between.
+    since_recovery_point: Option<u32>,
+    /// Packets since a whole refresh was complete, with nothing wrong in between.
+    since_refresh: Option<u32>,
 }
 
 impl Taint {
-    /// A packet came. `hit`: bytes of it are wrong, or packets before it were lost.
-    pub(crate) fn packet(&mut self, hit: bool) {
+    /// A packet came. `key`: a keyframe, or a recovery point. `hit`: bytes of it are wrong, or packets before it were lost.
+    pub(crate) fn packet(&mut self, key: bool, hit: bool) {
         self.whole_packets = self.whole_packets.saturating_add(1);
+        for count in [&mut self.since_recovery_point, &mut self.since_refresh] {
+            *count = count.map(|count| count.saturating_add(1));
+        }
         if hit {
             self.hit();
+        } else if key {
+            if self.since_recovery_point.is_some_and(|packets| packets >= SHORTEST_REFRESH_PACKETS) {
+                self.since_refresh = Some(0);
+            }
+            self.since_recovery_point = Some(0);
         }
     }
 
     /// The newest packet did damage.
     pub(crate) fn hit(&mut self) {
-        self.tainted = true;
-        self.whole_packets = 0;
+        *self = Self { tainted: true, ..Self::default() };
     }
 
     /// A frame came out of the decoder, up to `delay_packets` packets after its own. True: it is damaged.
     ///
-    /// Which packet a frame came from is not said, so a keyframe heals only if every packet that may be its own was whole.
+    /// Which packet a frame came from is not said, so a keyframe heals only if every packet that may be its own was whole,
+    /// and a refresh heals no frame that may be older than it.
     pub(crate) fn frame(&mut self, key: bool, flagged: bool, delay_packets: u32) -> bool {
-        if key && self.whole_packets > delay_packets {
+        let is_refreshed = self.since_refresh.is_some_and(|packets| packets >= delay_packets);
+        if (key && self.whole_packets > delay_packets) || is_refreshed {
             self.tainted = false;
         }
-        self.tainted |= flagged;
+        if flagged {
+            self.tainted = true;
+            self.since_recovery_point = None;
+            self.since_refresh = None;
+        }
         self.tainted
     }
 }
@@ -208,12 +232,14 @@ mod tests {
 
     const KEY: bool = true;
     const OTHER: bool = false;
+    const WHOLE: bool = false;
+    const HIT: bool = true;
 
     #[test]
     fn a_whole_stream_is_never_damaged() {
         let mut taint = Taint::default();
         for n in 0..100 {
-            taint.packet(false);
+            taint.packet(OTHER, WHOLE);
             assert!(!taint.frame(n % 10 == 0, false, 0));
         }
     }
@@ -221,33 +247,33 @@ mod tests {
     #[test]
     fn damage_lasts_until_the_next_keyframe() {
         let mut taint = Taint::default();
-        taint.packet(false);
+        taint.packet(OTHER, WHOLE);
         assert!(!taint.frame(KEY, false, 0));
-        taint.packet(true);
+        taint.packet(OTHER, HIT);
         assert!(taint.frame(OTHER, false, 0));
-        taint.packet(false);
+        taint.packet(OTHER, WHOLE);
         assert!(taint.frame(OTHER, false, 0), "it refers to the damaged one");
-        taint.packet(false);
+        taint.packet(OTHER, WHOLE);
         assert!(!taint.frame(KEY, false, 0));
-        taint.packet(false);
+        taint.packet(OTHER, WHOLE);
         assert!(!taint.frame(OTHER, false, 0));
     }
 
     #[test]
     fn a_keyframe_that_was_hit_itself_does_not_heal() {
         let mut taint = Taint::default();
-        taint.packet(true);
+        taint.packet(OTHER, HIT);
         assert!(taint.frame(KEY, false, 0));
-        taint.packet(false);
+        taint.packet(OTHER, WHOLE);
         assert!(taint.frame(OTHER, false, 0));
     }
 
     #[test]
     fn a_keyframe_that_the_decoder_marks_is_damaged() {
         let mut taint = Taint::default();
-        taint.packet(false);
+        taint.packet(OTHER, WHOLE);
         assert!(taint.frame(KEY, true, 0));
-        taint.packet(false);
+        taint.packet(OTHER, WHOLE);
         assert!(taint.frame(OTHER, false, 0));
     }
 
@@ -255,20 +281,73 @@ mod tests {
     fn a_keyframe_that_comes_out_late_does_not_heal_the_hit_on_its_own_packet() {
         let mut taint = Taint::default();
         // B-frames: pictures come out up to two packets after their own.
-        taint.packet(true);
-        taint.packet(false);
-        taint.packet(false);
+        taint.packet(OTHER, HIT);
+        taint.packet(OTHER, WHOLE);
+        taint.packet(OTHER, WHOLE);
         assert!(taint.frame(KEY, false, 2), "the packet that was hit may be the keyframe's");
-        taint.packet(false);
+        taint.packet(OTHER, WHOLE);
         assert!(!taint.frame(KEY, false, 2), "three whole packets: its own is among them");
     }
 
     #[test]
     fn an_error_of_the_decoder_taints_too() {
         let mut taint = Taint::default();
-        taint.packet(false);
+        taint.packet(OTHER, WHOLE);
         taint.hit();
         assert!(taint.frame(OTHER, false, 0));
+    }
+
+    /// Packets and frames of an intra-refresh camera: a recovery point every 25 packets, never a keyframe. Returns which of
+    /// the frames are damaged.
+    fn refreshed(
+        taint: &mut Taint,
+        packets: std::ops::Range<u32>,
+        hit_at: u32,
+        delay_packets: u32,
+    ) -> Vec<bool> {
+        packets
+            .map(|n| {
+                taint.packet(n % 25 == 0, n == hit_at);
+                taint.frame(OTHER, false, delay_packets)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_camera_without_keyframes_heals_by_a_whole_refresh() {
+        let mut taint = Taint::default();
+        let damaged = refreshed(&mut taint, 0..200, 30, 0);
+        // Hit at 30: recovery points come at 50 and 75, and between these two everything was whole.
+        assert_eq!(damaged.iter().position(|&damaged| damaged), Some(30));
+        assert_eq!(damaged.iter().rposition(|&damaged| damaged), Some(74));
+    }
+
+    #[test]
+    fn a_refresh_heals_late_when_frames_come_late() {
+        let mut taint = Taint::default();
+        let damaged = refreshed(&mut taint, 0..200, 30, 2);
+        assert_eq!(damaged.iter().rposition(|&damaged| damaged), Some(76));
+    }
+
+    #[test]
+    fn a_refresh_that_was_hit_does_not_heal() {
+        let mut taint = Taint::default();
+        refreshed(&mut taint, 0..60, 30, 0);
+        let damaged = refreshed(&mut taint, 60..99, 60, 0);
+        assert!(
+            damaged.iter().all(|&damaged| damaged),
+            "hit at 60: from 75 to 100 is the first whole refresh"
+        );
+    }
+
+    #[test]
+    fn recovery_points_without_a_distance_heal_nothing() {
+        let mut taint = Taint::default();
+        taint.packet(KEY, HIT);
+        for _ in 0..100 {
+            taint.packet(KEY, WHOLE);
+            assert!(taint.frame(OTHER, false, 0));
+        }
     }
 
     #[test]

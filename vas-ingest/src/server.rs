@@ -7,6 +7,7 @@ use crate::export::{BaseError, CameraError, Export};
 use crate::status::{Counters, Snapshot};
 use crate::stop::Stop;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
@@ -78,6 +79,13 @@ struct Running {
     outcome: Option<Outcome>,
 }
 
+impl Running {
+    /// The last summary: everything since the start.
+    fn tell_total(&self, time: Duration, exporting: bool) {
+        tracing::info!(camera = %self.id, "ended; {}", self.counters.snapshot().line(time, exporting));
+    }
+}
+
 /// A running server.
 pub struct Server {
     cameras: Vec<Running>,
@@ -117,7 +125,9 @@ impl Server {
             .name(format!("vas-{id}"))
             .spawn(move || {
                 let span = tracing::info_span!("camera", %id);
-                let outcome = span.in_scope(|| camera.run());
+                // A camera catches the panics of its sessions; one outside of them must not leave the server waiting.
+                let run = AssertUnwindSafe(|| span.in_scope(|| camera.run()));
+                let outcome = catch_unwind(run).unwrap_or(Outcome::Failed);
                 // The server may have stopped waiting for us.
                 let _ = events.send(Event::CameraEnded { index, outcome });
             })
@@ -163,6 +173,7 @@ impl Server {
             // It sent its last word: what is left of it is quick.
             let _ = thread.join();
         }
+        camera.tell_total(self.started.elapsed(), self.export.is_some());
     }
 
     fn summarise(&mut self) {
@@ -190,12 +201,9 @@ impl Server {
         if let Some(export) = self.export.take() {
             export.shutdown();
         }
-        for camera in &self.cameras {
-            if camera.outcome.is_none() {
-                tracing::warn!(camera = %camera.id, "its thread does not end (name resolution?), the process ends without it");
-            }
-            let line = camera.counters.snapshot().line(self.started.elapsed(), exporting);
-            tracing::info!(camera = %camera.id, "stopped; {line}");
+        for camera in self.cameras.iter().filter(|camera| camera.outcome.is_none()) {
+            camera.tell_total(self.started.elapsed(), exporting);
+            tracing::warn!(camera = %camera.id, "its thread does not end (name resolution?), the process ends without it");
         }
     }
 }

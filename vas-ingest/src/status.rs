@@ -98,7 +98,8 @@ impl Snapshot {
     /// One line for the log. `exporting`: whether there is an export to speak of.
     pub(crate) fn line(&self, time: Duration, exporting: bool) -> String {
         let rate = self.decoded as f64 / time.as_secs_f64().max(0.001);
-        let mut line = format!("in {} s: {} frames decoded ({rate:.1}/s)", time.as_secs(), self.decoded);
+        let mut line =
+            format!("in {:.0} s: {} frames decoded ({rate:.1}/s)", time.as_secs_f64(), self.decoded);
         if exporting {
             // Writing to a String cannot fail.
             let _ = write!(line, ", {} exported, {} dropped by the ring", self.exported, self.ring_dropped);

@@ -7,7 +7,7 @@
 
 use crate::redact;
 use ffmpeg_sys_next as ff;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
@@ -134,6 +134,9 @@ fn handle_line(ctx: usize, level: c_int, line: &str) {
     if text.is_empty() {
         return;
     }
+    if level <= ff::AV_LOG_ERROR && hold(text) {
+        return;
+    }
     // What FFmpeg calls an error (a slice it could not decode) does not stop a camera, and a warning of its is a detail:
     // both go one step down.
     if level > ff::AV_LOG_ERROR {
@@ -165,6 +168,32 @@ fn split_prefix(line: &str) -> (&str, &str) {
 
 thread_local! {
     static LINES: Budget = const { Budget { since: Cell::new(None), used: Cell::new(0), left_out: Cell::new(0) } };
+}
+
+thread_local! {
+    /// Some: FFmpeg's errors are kept here; the first one of them is.
+    static HELD: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// Runs `call` with FFmpeg's errors held back, and returns the first one: the reason behind a call's bare error code. So a
+/// failure is told in one line, and by whoever knows which camera it is.
+pub(crate) fn with_errors_held<T>(call: impl FnOnce() -> T) -> (T, Option<String>) {
+    HELD.with(|held| held.replace(Some(String::new())));
+    let result = call();
+    let held = HELD.with(RefCell::take);
+    (result, held.filter(|text| !text.is_empty()).map(|text| redact::text(&text)))
+}
+
+fn hold(text: &str) -> bool {
+    HELD.with(|held| match &mut *held.borrow_mut() {
+        None => false,
+        Some(first) => {
+            if first.is_empty() {
+                first.push_str(text);
+            }
+            true
+        }
+    })
 }
 
 struct Budget {
@@ -246,5 +275,18 @@ mod tests {
             assert_eq!(budget.take(start), Spent::Nothing);
         }
         assert_eq!(budget.take(start + BUDGET_TIME), Spent::Line { left_out: 7 });
+    }
+
+    #[test]
+    fn errors_of_a_call_are_held_and_the_first_one_is_told() {
+        let (result, held) = with_errors_held(|| {
+            handle_line(0, ff::AV_LOG_ERROR, "[mov @ 0x1] moov atom not found\n");
+            handle_line(0, ff::AV_LOG_ERROR, "[mov @ 0x1] something that follows from it\n");
+            7
+        });
+        assert_eq!((result, held.as_deref()), (7, Some("moov atom not found")));
+        assert_eq!(with_errors_held(|| ()).1, None);
+        let (_, held) = with_errors_held(|| handle_line(0, ff::AV_LOG_ERROR, "//u:secret@cam\n"));
+        assert_eq!(held.as_deref(), Some("//***@cam"));
     }
 }

@@ -1,0 +1,418 @@
+//! The real program: command line, configuration, exit codes, signals. Clips are made by the ffmpeg program on the spot;
+//! without it the tests that need one say SKIPPED.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::time::{Duration, Instant};
+
+/// Nothing here takes longer, on the slowest machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vas-ingest"));
+    for name in ["AI_FRAME_EXPORT_ENABLED", "VAS_SHM_BASE", "VAS_LOG", "RUST_BACKTRACE"] {
+        command.env_remove(name);
+    }
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// A program that is killed when the test is over, and whose lines on stderr are waited for.
+struct Running {
+    child: Child,
+    lines: Receiver<String>,
+    seen: Vec<String>,
+}
+
+impl Running {
+    fn start(command: &mut Command) -> Self {
+        let mut child = command.spawn().unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let (sender, lines) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                let _ = sender.send(line);
+            }
+        });
+        Self { child, lines, seen: Vec::new() }
+    }
+
+    fn wait_for_line(&mut self, part: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(line) if line.contains(part) => {
+                    self.seen.push(line.clone());
+                    return line;
+                }
+                Ok(line) => self.seen.push(line),
+                Err(why) => panic!("no line with {part:?} ({why}); seen: {:#?}", self.seen),
+            }
+        }
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    fn wait(&mut self) -> Option<i32> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            assert!(Instant::now() < deadline, "it does not end; seen: {:#?}", self.seen);
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Everything on stderr, once it ended.
+    fn log(&mut self) -> String {
+        self.seen.extend(self.lines.iter());
+        self.seen.join("\n")
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// The program refuses with this exit code and one line on stderr, which is returned.
+fn refusal(command: &mut Command, code: i32) -> String {
+    let output = command.output().unwrap();
+    let text = stderr(&output);
+    assert_eq!(output.status.code(), Some(code), "{text}");
+    let sentences: Vec<&str> = text.lines().filter(|line| !line.contains(" INFO ")).collect();
+    assert_eq!(sentences.len(), 1, "{text}");
+    assert!(!text.contains("panicked"), "{text}");
+    sentences[0].to_owned()
+}
+
+fn run_with(arguments: &[&str]) -> Command {
+    let mut command = program();
+    command.arg("run").args(arguments);
+    command
+}
+
+fn configuration(directory: &Path, text: &str) -> PathBuf {
+    let file = directory.join("vas.toml");
+    std::fs::write(&file, text).unwrap();
+    file
+}
+
+/// A second of moving pictures, 25 of them; None, and the reason on stderr, if there is no ffmpeg program.
+fn clip(directory: &Path) -> Option<PathBuf> {
+    let file = directory.join("clip.mp4");
+    let made = Command::new("ffmpeg")
+        .args(["-v", "error", "-f", "lavfi", "-i", "testsrc2=s=160x120:r=25:d=1"])
+        .args(["-c:v", "libx264", "-pix_fmt", "yuv420p"])
+        .arg(&file)
+        .output();
+    match made {
+        Ok(output) if output.status.success() => Some(file),
+        Ok(output) => panic!("ffmpeg: {}", stderr(&output)),
+        Err(why) => {
+            eprintln!("SKIPPED: no clip, the ffmpeg program cannot be started: {why}");
+            None
+        }
+    }
+}
+
+/// A directory on a tmpfs, for a base directory in it.
+fn tmpfs() -> Option<tempfile::TempDir> {
+    match tempfile::Builder::new().prefix("vas-ingest-test-").tempdir_in("/dev/shm") {
+        Ok(directory) => Some(directory),
+        Err(why) => {
+            eprintln!("SKIPPED: no directory in /dev/shm: {why}");
+            None
+        }
+    }
+}
+
+fn files_below(directory: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() { found.extend(files_below(&path)) } else { found.push(path) }
+    }
+    found
+}
+
+#[test]
+fn a_camera_id_that_is_a_path_is_refused() {
+    let sentence = refusal(&mut run_with(&["--camera", "../x=rtsp://127.0.0.1/s"]), 2);
+    assert_eq!(
+        sentence,
+        "vas-ingest: --camera \"../x\": a camera id has only letters, digits, '_' and '-' (ASCII) and begins with a \
+         letter or digit; found '.' at position 0"
+    );
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_its_line_and_the_nearest_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = configuration(directory.path(), "[export]\nenabeld = true\n");
+    let file = file.to_str().unwrap();
+    let sentence = refusal(&mut run_with(&["--config", file]), 2);
+    assert_eq!(
+        sentence,
+        format!("vas-ingest: {file} line 2: unknown key \"enabeld\"; did you mean \"enabled\"?")
+    );
+}
+
+#[test]
+fn a_missing_configuration_a_missing_file_and_no_camera_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let missing = directory.path().join("none");
+    let missing = missing.to_str().unwrap();
+    assert_eq!(
+        refusal(&mut run_with(&["--config", missing]), 2),
+        format!("vas-ingest: read the configuration {missing}: No such file or directory (os error 2)")
+    );
+    assert_eq!(
+        refusal(&mut run_with(&["--camera", &format!("yard={missing}")]), 2),
+        format!(
+            "vas-ingest: --camera yard: camera yard: open {missing}: No such file or directory (os error 2)"
+        )
+    );
+    assert_eq!(
+        refusal(&mut run_with(&[]), 2),
+        "vas-ingest: no camera: give --camera ID=URL_OR_FILE, or --config with a file that has [[camera]]"
+    );
+}
+
+#[test]
+fn a_password_on_the_command_line_is_refused_and_not_repeated() {
+    let sentence = refusal(&mut run_with(&["--camera", "front=rtsp://admin:hunter2@127.0.0.1/s"]), 2);
+    assert!(sentence.contains("VAS_CAMERA_FRONT_PASSWORD"), "{sentence}");
+    assert!(!sentence.contains("hunter2"), "{sentence}");
+    // Where clap itself repeats an argument.
+    let output = run_with(&["rtsp://admin:hunter2@127.0.0.1/s"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("rtsp://***@127.0.0.1/s"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_flag_that_is_neither_on_nor_off_is_refused() {
+    for value in ["maybe", "", "2"] {
+        let mut command = run_with(&["--camera", "a=rtsp://127.0.0.1/s"]);
+        let sentence = refusal(command.env("AI_FRAME_EXPORT_ENABLED", value), 2);
+        assert!(
+            sentence.starts_with(&format!("vas-ingest: AI_FRAME_EXPORT_ENABLED is {value:?}: use 1")),
+            "{sentence}"
+        );
+    }
+}
+
+#[test]
+fn a_log_filter_that_is_none_is_refused() {
+    let sentence = refusal(run_with(&["--camera", "a=rtsp://127.0.0.1/s"]).env("VAS_LOG", "a=b=c"), 2);
+    assert!(sentence.starts_with("vas-ingest: VAS_LOG is \"a=b=c\": "), "{sentence}");
+}
+
+#[test]
+fn check_config_says_what_is_there_and_the_shipped_example_is_right() {
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("dist/vas.toml");
+    let output = program().args(["check-config", "--config"]).arg(&example).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(text, format!("{}: cameras front; export off\n", example.display()));
+
+    let directory = tempfile::tempdir().unwrap();
+    let file = configuration(directory.path(), "[[camera]]\nid = \"a\"\nurl = \"http://h/\"\n");
+    let sentence = refusal(program().args(["check-config", "--config"]).arg(&file), 2);
+    assert!(sentence.contains("line 3: camera a: http:// is not supported"), "{sentence}");
+}
+
+#[test]
+fn a_file_plays_to_its_end_at_its_own_speed() {
+    let directory = tempfile::tempdir().unwrap();
+    let Some(clip) = clip(directory.path()) else { return };
+    let start = Instant::now();
+    let mut server = Running::start(&mut run_with(&["--camera", &format!("a={}", clip.display())]));
+    assert_eq!(server.wait(), Some(0));
+    // 25 frames: 24 periods between the first and the last.
+    assert!(start.elapsed() >= Duration::from_millis(960), "{:?}", start.elapsed());
+    let log = server.log();
+    assert!(log.contains("h264 160x120 yuv420p") && log.contains(": 25 frames decoded"), "{log}");
+    assert!(log.contains("played to the end") && log.contains(" 0 damaged"), "{log}");
+}
+
+#[test]
+fn a_file_loops_until_it_is_stopped() {
+    let directory = tempfile::tempdir().unwrap();
+    if clip(directory.path()).is_none() {
+        return;
+    }
+    let text = "[[camera]]\nid = \"a\"\nurl = \"clip.mp4\"\nloop = true\n";
+    let file = configuration(directory.path(), text);
+    let mut server = Running::start(run_with(&["--config", file.to_str().unwrap()]).env("VAS_LOG", "debug"));
+    server.wait_for_line("live:");
+    server.wait_for_line("from its beginning");
+    server.wait_for_line("from its beginning");
+    server.signal(rustix::process::Signal::TERM);
+    assert_eq!(server.wait(), Some(0));
+    assert!(server.log().contains(" 0 reconnects"), "looping is not a reconnect");
+}
+
+#[test]
+fn a_file_that_is_no_video_fails_with_the_reason() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("notes.txt");
+    std::fs::write(&file, "no video").unwrap();
+    let mut server = Running::start(&mut run_with(&["--camera", &format!("a={}", file.display())]));
+    assert_eq!(server.wait(), Some(1));
+    let log = server.log();
+    assert!(log.contains("notes.txt: av"), "{log}");
+    assert!(!log.contains("panicked"), "{log}");
+}
+
+#[test]
+fn without_the_flag_there_is_no_base_directory() {
+    let (directory, Some(memory)) = (tempfile::tempdir().unwrap(), tmpfs()) else { return };
+    let Some(clip) = clip(directory.path()) else { return };
+    let base = memory.path().join("vas");
+    let mut command = run_with(&["--camera", &format!("a={}", clip.display())]);
+    let mut server = Running::start(command.arg("--base").arg(&base));
+    assert_eq!(server.wait(), Some(0));
+    assert!(!base.exists());
+    assert!(server.log().contains("frames are not exported"));
+}
+
+#[test]
+fn signals_stop_it_within_two_seconds_and_remove_the_files() {
+    let (directory, Some(memory)) = (tempfile::tempdir().unwrap(), tmpfs()) else { return };
+    if clip(directory.path()).is_none() {
+        return;
+    }
+    // Beside a playing file: a camera that accepts and never answers.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let text = format!(
+        "[[camera]]\nid = \"a\"\nurl = \"clip.mp4\"\nloop = true\n\
+         [[camera]]\nid = \"silent\"\nurl = \"rtsp://{}/s\"\n",
+        silent.local_addr().unwrap()
+    );
+    let file = configuration(directory.path(), &text);
+    for signal in [rustix::process::Signal::TERM, rustix::process::Signal::INT] {
+        let base = memory.path().join("vas");
+        let mut command = run_with(&["--config", file.to_str().unwrap(), "--base", base.to_str().unwrap()]);
+        let mut server = Running::start(command.env("AI_FRAME_EXPORT_ENABLED", "true"));
+        server.wait_for_line("live:");
+        let _connection = silent.accept().unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        while !base.join("a/frame.meta").exists() {
+            assert!(Instant::now() < deadline, "no files");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let asked = Instant::now();
+        server.signal(signal);
+        assert_eq!(server.wait(), Some(0));
+        assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
+        let left = files_below(&base);
+        assert!(left.iter().all(|path| path.extension().is_some_and(|name| name == "lock")), "{left:?}");
+    }
+}
+
+#[test]
+fn a_base_directory_that_cannot_be_trusted_refuses_the_start() {
+    use std::os::unix::fs::PermissionsExt;
+    let Some(memory) = tmpfs() else { return };
+    let base = memory.path().join("vas");
+    std::fs::create_dir(&base).unwrap();
+    std::fs::set_permissions(&base, std::fs::Permissions::from_mode(0o777)).unwrap();
+    let mut command = run_with(&["--camera", "a=rtsp://127.0.0.1/s", "--base", base.to_str().unwrap()]);
+    let sentence = refusal(command.env("AI_FRAME_EXPORT_ENABLED", "1"), 3);
+    assert!(
+        sentence.starts_with("vas-ingest: frames cannot be exported: ") && sentence.contains("chmod"),
+        "{sentence}"
+    );
+}
+
+#[test]
+fn a_refused_password_is_one_sentence_with_camera_host_and_user() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for connection in listener.incoming() {
+            let mut connection = connection.unwrap();
+            // Answers every request with 401; a request ends with an empty line.
+            let mut requests = BufReader::new(connection.try_clone().unwrap());
+            let (mut line, mut sequence) = (String::new(), String::new());
+            while requests.read_line(&mut line).is_ok_and(|len| len > 0) {
+                if let Some(number) = line.strip_prefix("CSeq:") {
+                    sequence = number.trim().to_owned();
+                }
+                if line.trim().is_empty() {
+                    let answer = format!(
+                        "RTSP/1.0 401 Unauthorized\r\nCSeq: {sequence}\r\nWWW-Authenticate: Basic realm=\"x\"\r\n\r\n"
+                    );
+                    connection.write_all(answer.as_bytes()).unwrap();
+                }
+                line.clear();
+            }
+        }
+    });
+    let mut command =
+        run_with(&["--camera", &format!("front-door=rtsp://{address}/s"), "--camera", "b=/dev/null"]);
+    command.env("VAS_CAMERA_FRONT_DOOR_USERNAME", "admin").env("VAS_CAMERA_FRONT_DOOR_PASSWORD", "hunter2");
+    // /dev/null is no regular file.
+    let sentence = refusal(&mut command, 2);
+    assert!(sentence.contains("/dev/null is not a regular file"), "{sentence}");
+
+    let mut command = run_with(&["--camera", &format!("front-door=rtsp://{address}/s")]);
+    command.env("VAS_CAMERA_FRONT_DOOR_USERNAME", "admin").env("VAS_CAMERA_FRONT_DOOR_PASSWORD", "hunter2");
+    let mut server = Running::start(&mut command);
+    let line = server.wait_for_line("refuses");
+    assert!(line.contains(&format!("camera front-door at {address} refuses user \"admin\"")), "{line}");
+    assert!(line.contains("401") && line.contains("trying again in 300 s"), "{line}");
+    server.signal(rustix::process::Signal::TERM);
+    assert_eq!(server.wait(), Some(0));
+    let log = server.log();
+    assert!(!log.contains("hunter2"), "{log}");
+    assert_eq!(log.lines().filter(|line| line.contains(" WARN ")).count(), 1, "{log}");
+}
+
+#[test]
+fn an_unreachable_camera_is_tried_again_and_stops_nothing() {
+    // A port that was free a moment ago.
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut server = Running::start(&mut run_with(&["--camera", &format!("a=rtsp://{address}/s")]));
+    server.wait_for_line("trying again in 1 s");
+    let line = server.wait_for_line("trying again in 2 s");
+    assert!(line.contains(&format!("rtsp://{address}/s over tcp: ")) && line.contains("refused"), "{line}");
+    server.signal(rustix::process::Signal::TERM);
+    assert_eq!(server.wait(), Some(0));
+}
+
+#[test]
+fn a_closed_stderr_does_not_stop_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let Some(clip) = clip(directory.path()) else { return };
+    let mut child = run_with(&["--camera", &format!("a={}", clip.display())]).spawn().unwrap();
+    drop(child.stderr.take());
+    let mut stdout = String::new();
+    child.stdout.take().unwrap().read_to_string(&mut stdout).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(stdout, "");
+}
+
+#[test]
+fn help_says_what_there_is() {
+    let output = program().arg("--help").output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    let text = String::from_utf8(output.stdout).unwrap();
+    for part in ["run", "check-config", "AI_FRAME_EXPORT_ENABLED", "Exit status"] {
+        assert!(text.contains(part), "{text}");
+    }
+}
