@@ -366,4 +366,100 @@ mod tests {
         assert_eq!(wait.packet(OTHER, now + Duration::from_secs(5)), KeyWaitVerdict::DecodeAnyway);
         assert_eq!(wait.packet(OTHER, now + Duration::from_secs(5)), KeyWaitVerdict::Decode);
     }
+
+    /// A clip of 25 pictures with B-frames, opened; None, and the reason on stderr, if there is no ffmpeg program.
+    fn clip() -> Option<(tempfile::TempDir, crate::source::FileSource)> {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("clip.mp4");
+        let made = std::process::Command::new("ffmpeg")
+            .args(["-v", "error", "-f", "lavfi", "-i", "testsrc2=s=320x240:r=25:d=1"])
+            .args(["-c:v", "libx264", "-bf", "2", "-pix_fmt", "yuv420p"])
+            .arg(&path)
+            .status();
+        match made {
+            Ok(status) => assert!(status.success()),
+            Err(why) => {
+                eprintln!("SKIPPED: no clip, the ffmpeg program cannot be started: {why}");
+                return None;
+            }
+        }
+        Some((directory, crate::source::FileSource { path, repeat: false }))
+    }
+
+    fn open(file: &crate::source::FileSource) -> Stream {
+        let interrupt = crate::av::interrupt::Interrupt::new(std::sync::Arc::default());
+        let input = file.open(&interrupt, true).unwrap();
+        Stream::new(input, u64::MAX, Duration::from_secs(10)).unwrap()
+    }
+
+    fn frames(stream: &mut Stream) -> Vec<Decoded> {
+        let counters = Counters::default();
+        let mut frames = Vec::new();
+        loop {
+            match stream.next(&counters).unwrap() {
+                Next::Frame(frame) => frames.push(frame),
+                Next::Nothing => {}
+                Next::Ended => return frames,
+            }
+        }
+    }
+
+    #[test]
+    fn every_picture_of_a_clip_comes_out_once_and_in_order() {
+        let Some((_directory, file)) = clip() else { return };
+        let mut stream = open(&file);
+        assert_eq!(stream.nominal_period(), Some(Duration::from_millis(40)));
+        for _round in 0..2 {
+            let frames = frames(&mut stream);
+            let pts_ms: Vec<i64> = frames.iter().map(|frame| frame.pts_ns.unwrap() / 1_000_000).collect();
+            assert_eq!(pts_ms, (0..25).map(|n| n * 40).collect::<Vec<_>>());
+            assert!(frames.iter().all(|frame| !frame.damaged));
+            // Once more from its beginning, without probing.
+            let interrupt = crate::av::interrupt::Interrupt::new(std::sync::Arc::default());
+            stream.restart(file.open(&interrupt, false).unwrap(), Duration::from_secs(10));
+        }
+    }
+
+    #[test]
+    fn a_frame_outlives_its_decoder_on_another_thread() {
+        let Some((_directory, file)) = clip() else { return };
+        let frames = frames(&mut open(&file));
+        let luma = |frame: &Decoded| {
+            let plane = frame.picture.plane(0, 320, 240).unwrap();
+            plane.data.iter().map(|&byte| u64::from(byte)).sum::<u64>()
+        };
+        let here: Vec<u64> = frames.iter().map(luma).collect();
+        let there = std::thread::spawn(move || frames.iter().map(luma).collect::<Vec<u64>>());
+        assert_eq!(there.join().unwrap(), here);
+    }
+
+    #[test]
+    fn pictures_larger_than_allowed_are_not_decoded() {
+        let Some((_directory, file)) = clip() else { return };
+        let interrupt = crate::av::interrupt::Interrupt::new(std::sync::Arc::default());
+        let input = file.open(&interrupt, true).unwrap();
+        match Stream::new(input, 320 * 240 - 1, Duration::from_secs(10)) {
+            Err(error) => assert_eq!(error.call, "avcodec_open2"),
+            Ok(mut stream) => assert!(frames(&mut stream).is_empty()),
+        }
+    }
+
+    #[test]
+    fn opening_and_closing_two_hundred_times_leaves_nothing_behind() {
+        fn resident_bytes() -> u64 {
+            let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+            statm.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
+        }
+        let Some((_directory, file)) = clip() else { return };
+        for _ in 0..50 {
+            frames(&mut open(&file));
+        }
+        let before = resident_bytes();
+        for _ in 0..200 {
+            frames(&mut open(&file));
+        }
+        let grown = resident_bytes().saturating_sub(before);
+        // One picture lost each time would be 23 MB, one context with its probe buffers as much.
+        assert!(grown < 4 << 20, "{grown} bytes more after 200 times");
+    }
 }
