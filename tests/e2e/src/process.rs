@@ -121,6 +121,19 @@ impl Shared {
     }
 }
 
+/// The command behind `vas-e2e-leash`, which becomes it.
+fn on_leash(command: &Command) -> Command {
+    let mut leash = Command::new(program("vas-e2e-leash"));
+    leash.arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => leash.env(name, value),
+            None => leash.env_remove(name),
+        };
+    }
+    leash
+}
+
 /// A running program, in a process group of its own; killed with its group and reaped when it is dropped.
 #[derive(Debug)]
 pub struct Process {
@@ -153,13 +166,13 @@ impl Ended {
 }
 
 impl Process {
-    /// Starts a program.
+    /// Starts a program. It dies with this thread, should the test not come to clear up.
     ///
     /// # Panics
     /// When it cannot be started.
     #[must_use]
     pub fn start(name: &str, command: &mut Command) -> Self {
-        let mut child = command
+        let mut child = on_leash(command)
             .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -68,8 +68,14 @@ impl Server {
     /// SIGTERM, and its end, and how long that took.
     #[must_use]
     pub fn stop(self) -> (Ended, Duration) {
+        self.stop_by(Signal::TERM)
+    }
+
+    /// A signal, and its end, and how long that took.
+    #[must_use]
+    pub fn stop_by(self, signal: Signal) -> (Ended, Duration) {
         let asked = Instant::now();
-        self.process.signal(Signal::TERM);
+        self.process.signal(signal);
         let ended = self.process.wait();
         (ended, asked.elapsed())
     }

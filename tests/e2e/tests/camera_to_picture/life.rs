@@ -1,0 +1,176 @@
+//! Cameras and servers come and go; readers find their way by themselves.
+
+use rustix::process::Signal;
+use std::time::Duration;
+use vas_e2e::camera::{Camera, SilentHost};
+use vas_e2e::clips::{clip, hashes};
+use vas_e2e::compare::{Plays, assert_same};
+use vas_e2e::reader::{self, Line, Watch};
+use vas_e2e::require;
+use vas_e2e::scene::Scene;
+use vas_e2e::server::{Server, camera, file_camera};
+
+/// What an operator's service manager is promised.
+const STOP_LIMIT: Duration = Duration::from_secs(2);
+
+#[test]
+fn a_camera_that_loses_power_is_stalled_and_comes_back_by_itself() {
+    let clip = require!(clip("h264.h264"));
+    let pictures = require!(hashes(&clip));
+    let scene = Scene::new();
+    let rtsp = Camera::start(&[&clip]);
+    let port = rtsp.port();
+    let mut watch = Watch::start(&scene, "front");
+    let server = Server::start(&scene, &camera("front", rtsp.url()));
+    let mut before = watch.frames(30);
+
+    rtsp.kill();
+    before.extend(watch.frames_until_state("stalled"));
+    assert_same(&before, &pictures, Plays::RoundAndRound);
+
+    let _rtsp = Camera::start_again(&[&clip], port);
+    let after = watch.frames(30);
+    assert_same(&after, &pictures, Plays::RoundAndRound);
+    let last = before.last().expect("frames");
+    assert!(after[0].frame_id > last.frame_id, "ids go on rising");
+    assert_eq!(after[0].generation, last.generation, "the files stayed where they were");
+    server.stop_well();
+}
+
+#[test]
+fn a_server_that_gets_sigterm_removes_its_files_and_readers_follow_the_next_one() {
+    a_server_that_is_asked_to_stop_removes_its_files_and_readers_follow_the_next_one(Signal::TERM);
+}
+
+#[test]
+fn a_server_that_gets_sigint_removes_its_files_and_readers_follow_the_next_one() {
+    a_server_that_is_asked_to_stop_removes_its_files_and_readers_follow_the_next_one(Signal::INT);
+}
+
+fn a_server_that_is_asked_to_stop_removes_its_files_and_readers_follow_the_next_one(signal: Signal) {
+    let clip = require!(clip("yard.mp4"));
+    let pictures = require!(hashes(&clip));
+    let scene = Scene::new();
+    let config = file_camera("yard", &clip, true);
+    let mut watch = Watch::start(&scene, "yard");
+    let server = Server::start(&scene, &config);
+    let mut before = watch.frames(20);
+
+    let (ended, took) = server.stop_by(signal);
+    assert_eq!(ended.code(), Some(0), "{}", ended.stderr);
+    assert!(took <= STOP_LIMIT, "{signal:?} took {took:?}");
+    assert!(scene.exported_files().is_empty(), "left behind: {:?}", scene.exported_files());
+    before.extend(watch.frames_until_state("stopped"));
+    assert_same(&before, &pictures, Plays::RoundAndRound);
+
+    let server = Server::start(&scene, &config);
+    let after = watch.frames(30);
+    assert_same(&after, &pictures, Plays::RoundAndRound);
+    let last = before.last().expect("frames");
+    assert!(after[0].frame_id > last.frame_id, "ids go on rising");
+    assert!(after[0].generation > last.generation, "other files");
+    server.stop_well();
+}
+
+#[test]
+fn after_kill_9_of_the_server_a_running_watch_goes_on_with_the_next_one() {
+    let clip = require!(clip("yard.mp4"));
+    let pictures = require!(hashes(&clip));
+    let scene = Scene::new();
+    let config = file_camera("yard", &clip, true);
+    let mut watch = Watch::start(&scene, "yard");
+    let server = Server::start(&scene, &config);
+    let mut frames = watch.frames(20);
+    let first_generation = frames[0].generation;
+
+    // At once started again: readers look at the name and find other files.
+    server.kill();
+    let server = Server::start(&scene, &config);
+    let next = loop {
+        let frame = watch.frame();
+        if frame.generation != first_generation {
+            break frame;
+        }
+        frames.push(frame);
+    };
+    assert_same(&frames, &pictures, Plays::RoundAndRound);
+    assert!(next.frame_id > frames.last().expect("frames").frame_id, "ids go on rising");
+    assert!(next.generation > first_generation);
+    let mut frames = vec![next];
+    frames.extend(watch.frames(20));
+
+    // Not started again for a while: readers see the heartbeat stand still.
+    server.kill();
+    frames.extend(watch.frames_until_state("server_gone"));
+    assert_same(&frames, &pictures, Plays::RoundAndRound);
+    let server = Server::start(&scene, &config);
+    let after = watch.frames(20);
+    assert_same(&after, &pictures, Plays::RoundAndRound);
+    assert!(after[0].frame_id > frames.last().expect("frames").frame_id, "ids go on rising");
+    server.stop_well();
+    assert!(scene.exported_files().is_empty(), "left behind: {:?}", scene.exported_files());
+}
+
+#[test]
+fn a_dead_camera_does_not_disturb_the_one_beside_it() {
+    let clip = require!(clip("h264.h264"));
+    let pictures = require!(hashes(&clip));
+    let scene = Scene::new();
+    let rtsp = Camera::start(&[&clip]);
+    let silent = SilentHost::start();
+    // A port where nobody listens any more.
+    let closed = SilentHost::start().url();
+    let config =
+        [camera("front", rtsp.url()), camera("silent", &silent.url()), camera("closed", &closed)].concat();
+    let mut watch = Watch::start(&scene, "front");
+    let server = Server::start(&scene, &config);
+    assert_same(&watch.frames(75), &pictures, Plays::RoundAndRound);
+
+    let listed = reader::run(&scene, &["list", "--json"]);
+    assert_eq!(listed.code(), Some(0), "{}", listed.stderr);
+    let rows: serde_json::Value = serde_json::from_str(&listed.stdout).expect("JSON");
+    let live: Vec<&str> = rows
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|row| row["state"] == "live")
+        .filter_map(|row| row["camera"].as_str())
+        .collect();
+    assert_eq!(live, ["front"], "{}", listed.stdout);
+
+    // Not even one that is stuck in a connection keeps the server from its end.
+    let (ended, took) = server.stop();
+    assert_eq!(ended.code(), Some(0), "{}", ended.stderr);
+    assert!(took <= STOP_LIMIT, "SIGTERM took {took:?}");
+}
+
+#[test]
+fn a_size_that_changes_in_mid_stream_reaches_the_reader_by_itself() {
+    let (small, wide) = (require!(clip("h264.h264")), require!(clip("bikes.h264")));
+    let (small_pictures, wide_pictures) = (require!(hashes(&small)), require!(hashes(&wide)));
+    let scene = Scene::new();
+    let mut rtsp = Camera::start(&[&small, &wide]);
+    let mut watch = Watch::start(&scene, "front");
+    let server = Server::start(&scene, &camera("front", rtsp.url()));
+    let mut before = watch.frames(30);
+    assert_eq!((before[0].width, before[0].height), (640, 480));
+
+    rtsp.command("clip 1");
+    let mut states = Vec::new();
+    let next = loop {
+        match watch.next_line().expect("the watch goes on") {
+            Line::Frame(frame) if frame.width == 640 && frame.height == 480 => before.push(frame),
+            Line::Frame(frame) => break frame,
+            Line::State(state) => states.push(state),
+        }
+    };
+    assert!(states.contains(&"replaced".to_owned()), "{states:?}");
+    assert_same(&before, &small_pictures, Plays::RoundAndRound);
+    assert_eq!((next.width, next.height), (640, 272));
+    let last = before.last().expect("frames");
+    assert!(next.frame_id > last.frame_id && next.generation > last.generation);
+    let mut after = vec![next];
+    after.extend(watch.frames(30));
+    assert_same(&after, &wide_pictures, Plays::RoundAndRound);
+    server.stop_well();
+}

@@ -1,0 +1,10 @@
+//! Camera to picture: a camera process, a server process, reader processes.
+
+mod export_off;
+mod gstreamer;
+mod life;
+mod readers;
+mod refusals;
+mod same_pictures;
+mod secrets;
+mod snapshot;
