@@ -115,7 +115,8 @@ impl Camera {
     fn open_and_play(&mut self, interrupt: &Arc<Interrupt>) -> Result<End, Failure> {
         let frame_timeout = self.config.frame_timeout;
         interrupt.arm(self.config.open_timeout);
-        let (input, detail) = with_errors_held(|| self.config.source.open(frame_timeout, interrupt));
+        let silence = self.config.open_timeout.max(frame_timeout);
+        let (input, detail) = with_errors_held(|| self.config.source.open(silence, interrupt));
         let input = match input {
             Ok(input) => input,
             Err(error) => return self.explain_open(&error, detail.as_deref(), interrupt.cause()),

@@ -109,15 +109,12 @@ impl Source {
         }
     }
 
-    /// Opens it. Blocking calls end as `interrupt` says; name resolution alone cannot be interrupted.
-    pub(crate) fn open(
-        &self,
-        frame_timeout: Duration,
-        interrupt: &Arc<Interrupt>,
-    ) -> Result<Input, OpenError> {
+    /// Opens it. A socket may be silent for `silence`; apart from that, blocking calls end as `interrupt` says. Name
+    /// resolution alone cannot be interrupted.
+    pub(crate) fn open(&self, silence: Duration, interrupt: &Arc<Interrupt>) -> Result<Input, OpenError> {
         match self {
             Self::Rtsp(rtsp) => {
-                let options = rtsp_options(rtsp.transport, frame_timeout)?;
+                let options = rtsp_options(rtsp.transport, silence)?;
                 let url = c_string(rtsp.url_with_credentials().expose_secret().as_bytes())?;
                 Input::open(&url, options, interrupt, false)
             }
@@ -137,13 +134,13 @@ impl FileSource {
     }
 }
 
-fn rtsp_options(transport: Transport, frame_timeout: Duration) -> Result<Dictionary, AvError> {
+fn rtsp_options(transport: Transport, silence: Duration) -> Result<Dictionary, AvError> {
     let mut options = Dictionary::new();
     options.set(c"rtsp_transport", transport.name())?;
     // One stream: with several, FFmpeg shifts timestamps at every RTCP report.
     options.set(c"allowed_media_types", "video")?;
-    // Socket silence. The interrupt's deadline does more; this one also ends calls that do not ask it.
-    options.set(c"timeout", &frame_timeout.as_micros().to_string())?;
+    // The interrupt's deadline does more; this one also ends calls that do not ask it.
+    options.set(c"timeout", &silence.as_micros().to_string())?;
     if transport == Transport::Udp {
         options.set(c"buffer_size", UDP_BUFFER_BYTES)?;
     }

@@ -137,8 +137,8 @@ fn handle_line(ctx: usize, level: c_int, line: &str) {
     if level <= ff::AV_LOG_ERROR && hold(text) {
         return;
     }
-    // What FFmpeg calls an error (a slice it could not decode) does not stop a camera, and a warning of its is a detail:
-    // both go one step down.
+    // What FFmpeg calls an error (a slice it could not decode) stops no camera: a warning here. What it calls a warning is a
+    // detail.
     if level > ff::AV_LOG_ERROR {
         tracing::debug!(target: "ffmpeg", "{component}: {}", redact::text(text));
         return;

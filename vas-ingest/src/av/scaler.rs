@@ -12,6 +12,9 @@ unsafe extern "C" {
     fn sws_isSupportedInput(pixel_format: c_int) -> c_int;
 }
 
+/// The ffmpeg program's default. A macro in FFmpeg's headers at first, an enum later; the number stays.
+const SWS_BICUBIC: i64 = 4;
+
 /// swscale looks at four planes, whatever the format has.
 const PLANES: usize = 4;
 
@@ -49,7 +52,7 @@ impl Scaler {
         scaler.set(c"dstw", i64::from(width))?;
         scaler.set(c"dsth", i64::from(height))?;
         scaler.set(c"dst_format", i64::from(nv12))?;
-        scaler.set(c"sws_flags", i64::from(ff::SWS_BICUBIC))?;
+        scaler.set(c"sws_flags", SWS_BICUBIC)?;
         // SAFETY: the context is ours and was not initialised before; no filters.
         let code = unsafe { ff::sws_init_context(ctx.as_ptr(), ptr::null_mut(), ptr::null_mut()) };
         check("sws_init_context", code)?;
