@@ -49,6 +49,9 @@ pub(crate) struct Options {
     /// Where the picture goes (.png or .jpg) [default: demo.png in cargo's build folder]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// Build optimised programs, as they would run for real: frames are younger, the first build takes three times as long
+    #[arg(long)]
+    release: bool,
 }
 
 pub(crate) fn command(workspace: &Workspace, options: &Options) -> Outcome {
@@ -65,7 +68,7 @@ pub(crate) fn command(workspace: &Workspace, options: &Options) -> Outcome {
         Some(_) => None,
         None => Some(clips::make(workspace, clips::Wanted::Demo)?.join(clips::STREET)),
     };
-    build(workspace, clip.is_some())?;
+    build(workspace, clip.is_some(), options.release)?;
 
     // From here on a signal ends the demo in order; before, it ended cargo's and ffmpeg's work as usual.
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
@@ -75,15 +78,22 @@ pub(crate) fn command(workspace: &Workspace, options: &Options) -> Outcome {
     ui::stage("Demo");
     sweep();
     let base = Base::make()?;
-    let mut demo = Demo { programs: workspace.target.join("release"), base, interrupted };
+    let mut demo = Demo {
+        programs: workspace.target.join(if options.release { "release" } else { "debug" }),
+        base,
+        interrupted,
+    };
     demo.run(address, clip.as_deref(), Duration::from_secs(options.seconds), &picture)
 }
 
-/// Optimised, as it would run for real.
-fn build(workspace: &Workspace, with_camera: bool) -> Outcome {
+/// Not optimised unless asked: it is what the tests need too, so that the second command begins where this one ends.
+fn build(workspace: &Workspace, with_camera: bool, release: bool) -> Outcome {
     ui::stage("Build");
     let mut command = workspace.cargo();
-    command.args(["build", "--release", "-p", "vas-ingest", "-p", "vas-frames"]);
+    command.args(["build", "-p", "vas-ingest", "-p", "vas-frames"]);
+    if release {
+        command.arg("--release");
+    }
     if with_camera {
         command.args(["-p", "vas-test-camera"]);
     }
