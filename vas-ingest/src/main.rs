@@ -5,7 +5,7 @@ use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
-use vas_ingest::config::{Config, Request};
+use vas_ingest::config::{Config, EXPORT_ENABLED_VARIABLE, Request};
 use vas_ingest::redact;
 use vas_ingest::server::{Ended, Server, StartError};
 
@@ -126,16 +126,13 @@ fn run(request: &Request) -> u8 {
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
+    let count = match config.cameras.len() {
+        1 => "1 camera".to_owned(),
+        count => format!("{count} cameras"),
+    };
     match &config.export {
-        Some(export) => tracing::info!(
-            "{} cameras; frames are exported below {}",
-            config.cameras.len(),
-            export.base.display()
-        ),
-        None => tracing::info!(
-            "{} cameras; frames are not exported (AI_FRAME_EXPORT_ENABLED)",
-            config.cameras.len()
-        ),
+        Some(export) => tracing::info!("{count}; frames are exported below {}", export.base.display()),
+        None => tracing::info!("{count}; frames are not exported ({EXPORT_ENABLED_VARIABLE})"),
     }
     // Before anything has a file that a signal's default would leave behind.
     let signals =
