@@ -95,21 +95,22 @@ fn main() -> ExitCode {
 }
 
 fn carry_out(verb: Verb) -> Outcome {
-    let workspace = Workspace::find()?;
+    // Asked for where it is needed: set-up needs nothing of the workspace, not even cargo.
+    let workspace = Workspace::find;
     match verb {
         Verb::Setup { level } => setup::command(level),
-        Verb::Demo(options) => demo::command(&workspace, &options),
-        Verb::Clips => clips::command(&workspace),
-        Verb::Test { args } => test::command(&workspace, &args),
-        Verb::Ci => ci::command(&workspace),
-        Verb::Fresh(options) => fresh::command(&workspace, &options),
-        Verb::Deps => deps::command(&workspace),
+        Verb::Demo(options) => demo::command(&workspace()?, &options),
+        Verb::Clips => clips::command(&workspace()?),
+        Verb::Test { args } => test::command(&workspace()?, &args),
+        Verb::Ci => ci::command(&workspace()?),
+        Verb::Fresh(options) => fresh::command(&workspace()?, &options),
+        Verb::Deps => deps::command(&workspace()?),
         Verb::Layout { verb: LayoutVerb::Print } => {
             layout::print();
             Ok(())
         }
-        Verb::Layout { verb: LayoutVerb::Check } => layout::check(&workspace),
-        Verb::Layout { verb: LayoutVerb::Bless } => layout::bless(&workspace),
-        Verb::Fuzz { seconds } => fuzz::command(&workspace, seconds),
+        Verb::Layout { verb: LayoutVerb::Check } => layout::check(&workspace()?),
+        Verb::Layout { verb: LayoutVerb::Bless } => layout::bless(&workspace()?),
+        Verb::Fuzz { seconds } => fuzz::command(&workspace()?, seconds),
     }
 }

@@ -244,10 +244,12 @@ impl Apt {
                 }
             }
         }
-        let command = Self { sudo: None }.apt_get("install", &packages(needs));
+        let update = if lists_are_there() { "" } else { "apt-get update && " };
+        let install =
+            ["apt-get install --no-install-recommends"].map(str::to_owned).into_iter().chain(packages(needs));
+        let command = format!("{update}{}", install.collect::<Vec<_>>().join(" "));
         Err(Failure::new(format!(
-            "installing needs root, and sudo does not give it here: type `{}` as root, then run this again",
-            run::shown(&command).replace("DEBIAN_FRONTEND=noninteractive ", "")
+            "installing needs root, and there is no sudo that gives it: type `{command}` as root, then run this again"
         )))
     }
 
@@ -275,7 +277,7 @@ impl Apt {
         // Fetching the lists takes a while, so it is done only when there are none (a fresh image), or when old ones
         // name packages that the mirror no longer has.
         let mut wanted = packages(needs);
-        if !any_file(&["/var/lib/apt/lists/*Packages*"]) {
+        if !lists_are_there() {
             self.update()?;
             wanted = packages(needs);
         } else if self.try_install(&wanted).is_ok() {
@@ -300,6 +302,10 @@ impl Apt {
         )
         .map(drop)
     }
+}
+
+fn lists_are_there() -> bool {
+    any_file(&["/var/lib/apt/lists/*Packages*"])
 }
 
 fn packages(needs: &[&Need]) -> Vec<String> {
