@@ -63,6 +63,11 @@ pub(crate) fn command(workspace: &Workspace, options: &Options) -> Outcome {
         None => workspace.target.join("demo.png"),
     };
     let interrupted = Arc::new(AtomicBool::new(false));
+    if address.as_ref().is_some_and(|address| address.password.is_some()) {
+        ui::note(&format!(
+            "the password is on this command line, which the list of processes and the shell's history show: {USERNAME} and {PASSWORD} in the environment keep it out of both"
+        ));
+    }
     setup::run(setup::Level::Demo)?;
     let clip = match address {
         Some(_) => None,
@@ -175,7 +180,9 @@ impl Demo {
         let seen = match watched {
             Ok(seen) => seen,
             Err(failure) => {
-                log.show();
+                if !self.interrupted.load(Ordering::Relaxed) {
+                    log.show();
+                }
                 return Err(failure);
             }
         };
@@ -273,7 +280,10 @@ impl Demo {
             if let Err(failure) = self.is_interrupted() {
                 break Err(failure);
             }
-            log.take(ingest);
+            // What keeps the first frame from coming (a refused password, say) is worth knowing at once.
+            for warning in log.take(ingest) {
+                row.keep(&format!("the server says: {warning}"));
+            }
             match reader.stdout.recv_timeout(TICK) {
                 Ok(line) => match Said::parse(&line) {
                     Said::Frame(frame) => {
@@ -395,11 +405,16 @@ struct Log {
 impl Log {
     const KEPT: usize = 20;
 
-    fn take(&mut self, process: &Process) {
-        self.lines.extend(process.stderr.try_iter());
+    /// Takes what is new; gives the warnings and errors among it.
+    fn take(&mut self, process: &Process) -> Vec<String> {
+        let new: Vec<String> = process.stderr.try_iter().collect();
+        let grave = |line: &&String| line.contains(" WARN ") || line.contains(" ERROR ");
+        let warnings = new.iter().filter(grave).cloned().collect();
+        self.lines.extend(new);
         while self.lines.len() > Self::KEPT {
             self.lines.pop_front();
         }
+        warnings
     }
 
     fn show(&self) {
