@@ -604,8 +604,7 @@ fn a_camera_that_says_nothing_of_its_colours_is_taken_as_players_do_and_the_snap
     let _running = camera_with_patches(base.path(), "front", BT_601, Color::UNSPECIFIED).run(false);
     let picture = base.path().join("front.png");
     let output = run(base.path(), &["snapshot", "front", "-o", picture.to_str().expect("UTF-8")]);
-    let said =
-        "matrix BT.601 (not said by the camera, height 576 or less), range limited (not said by the camera)\n";
+    let said = "matrix BT.601 (not said by the camera, height 576 or less), range limited (not said by the camera)\n";
     assert!(stdout(&output).ends_with(said), "{output:?}");
     assert!(worst_difference(&picture) <= 2);
 }

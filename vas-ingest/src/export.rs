@@ -27,12 +27,8 @@ pub(crate) struct Export {
 impl Export {
     /// Checks the base directory and starts the writer.
     pub(crate) fn start(config: &ExportConfig) -> Result<Self, BaseError> {
-        let exporter = Exporter::start(ExporterConfig {
-            base: config.base.clone(),
-            group: config.group,
-            slots: config.slots,
-            when: ExportWhen::Always,
-        })?;
+        let writer = ExporterConfig::new(&config.base).group(config.group).slots(config.slots);
+        let exporter = Exporter::start(writer.when(ExportWhen::Always))?;
         Ok(Self { exporter })
     }
 
@@ -72,21 +68,15 @@ impl CameraExport {
         let Some(pulled) = ring.newest_unseen(&mut self.cursor) else { return };
         counters.ring_dropped.add(pulled.skipped);
         let picture = &pulled.frame.picture;
-        let format = PictureFormat {
-            width: picture.width(),
-            height: picture.height(),
-            color: convert::color(picture),
-        };
+        let format = PictureFormat::new(picture.width(), picture.height(), convert::color(picture));
         let mut slot = match self.camera.slot(format) {
             Ok(slot) => slot,
             Err(why) => return counters.not_exported(&why),
         };
         match fill(&mut slot, picture, &mut self.scaler) {
             Ok(()) => {
-                slot.publish(Stamp {
-                    timestamp_ns: pulled.frame.timestamp_ns,
-                    damaged: pulled.frame.damaged,
-                });
+                let stamp = Stamp::at(pulled.frame.timestamp_ns);
+                slot.publish(stamp.damaged(pulled.frame.damaged));
                 counters.exported.add(1);
                 self.refused_format = None;
             }

@@ -41,8 +41,8 @@ pub struct Header {
     at_copy: AtCopy,
 }
 
-/// The atomic words of the header as they stood when it was copied. Each was loaded whole, but they are no picture of one
-/// moment; for frames use [`crate::snapshot`].
+/// The atomic words of the header as they stood in the copy. They are no picture of one moment, and a copy made by read(2)
+/// may even have caught one of them half-way: good to look at, nothing to rely on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AtCopy {
     /// The publish word, 0 = none yet.
@@ -94,6 +94,7 @@ pub enum NotYet {
 /// The first check that a header failed: the field, its value and the bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs, reason = "the fields of each variant are the numbers that its text names")]
+#[non_exhaustive]
 pub enum Refusal {
     #[error("frame.meta has {size} bytes, version 1 needs {HEADER_SIZE}")]
     MetaSize { size: u64 },

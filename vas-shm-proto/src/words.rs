@@ -8,7 +8,9 @@
 //! atomics in a test, and over the words of a model checker: [`PublishWords`] cannot load and [`SnapshotWords`] cannot
 //! store.
 
-use crate::layout::{MAX_SLOTS, MIN_SLOTS, RawSlotRecord, RawStream, SLOT_RECORD_SIZE, SLOT_TABLE_OFFSET};
+use crate::layout::{
+    HEADER_SIZE, MAX_SLOTS, MIN_SLOTS, RawSlotRecord, RawStream, SLOT_RECORD_SIZE, SLOT_TABLE_OFFSET,
+};
 use core::fmt;
 use core::mem::offset_of;
 use core::num::NonZeroU64;
@@ -56,6 +58,14 @@ impl Word64 {
     }
 }
 
+const _: () = {
+    let last = Word64::in_slot(SlotIndex(MAX_SLOTS as u8 - 1), SLOT_RECORD_SIZE - 8);
+    assert!(last.offset() == HEADER_SIZE - 8);
+    assert!(
+        Word64::FRAME_PERIOD_NS.offset() < SLOT_TABLE_OFFSET && Word32::FLAGS.offset() <= HEADER_SIZE - 4
+    );
+};
+
 /// A 32-bit word of the header: its offset is a multiple of 4 and at most 764.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Word32(u16);
@@ -95,8 +105,8 @@ pub trait PublishWords {
     /// `fence(Release)`, and on `x86_64` an `sfence`: no later store moves before an earlier one, even if the later ones are
     /// non-temporal stores of foreign code.
     fn fence_release(&self);
-    /// On `x86_64` an `sfence`, elsewhere nothing: stores by foreign code that filled a slot, perhaps non-temporal ones, come
-    /// before every later store.
+    /// On `x86_64` an `sfence`, elsewhere nothing: stores that foreign code made on this thread, perhaps non-temporal ones, come
+    /// before every later store. (Those of other threads are for these to fence.)
     fn fence_foreign_stores(&self);
 }
 

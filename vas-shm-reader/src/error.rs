@@ -1,11 +1,43 @@
 //! Why there is no frame: not there (passes by itself), refused (somebody has to act), overwritten (take the next one).
 
 use rustix::io::Errno;
+use std::fmt;
 use std::path::PathBuf;
 use vas_shm_proto::{NotYet, Refusal};
 
+/// An error number of the kernel, errno(3). Prints as its text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct OsError {
+    code: i32,
+}
+
+impl OsError {
+    /// The number.
+    #[must_use]
+    pub const fn code(self) -> i32 {
+        self.code
+    }
+
+    pub(crate) fn of(error: &std::io::Error) -> Self {
+        Self { code: error.raw_os_error().unwrap_or_else(|| Errno::INVAL.raw_os_error()) }
+    }
+}
+
+impl From<Errno> for OsError {
+    fn from(errno: Errno) -> Self {
+        Self { code: errno.raw_os_error() }
+    }
+}
+
+impl fmt::Display for OsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        std::io::Error::from_raw_os_error(self.code).fmt(f)
+    }
+}
+
 /// The camera is not there yet, or there no more: ask again, with at least 100 ms between tries.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Absent {
     /// A file or a directory on the way to it does not exist.
     #[error("{}: not there", .path.display())]
@@ -31,6 +63,7 @@ pub enum Absent {
 
 /// The camera is there and cannot be read: ask again at most once a second.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Refused {
     /// A name that has to be a regular file is something else.
     #[error("{}: is a {found}, not a regular file", .path.display())]
@@ -76,14 +109,14 @@ pub enum Refused {
         why: Refusal,
     },
     /// The kernel said no in some other way.
-    #[error("{call} {}: {}", .path.display(), std::io::Error::from(*.errno))]
+    #[error("{call} {}: {}", .path.display(), .errno)]
     Io {
         /// The system call.
         call: &'static str,
         /// What it was made on.
         path: PathBuf,
         /// What the kernel answered.
-        errno: Errno,
+        errno: OsError,
     },
 }
 

@@ -85,7 +85,8 @@ impl<'r> Frame<'r> {
         self.reader.is_intact(&self.snapshot)
     }
 
-    /// Works on the frame in place and lets the result out only if the frame was whole to the end.
+    /// Works on the frame in place and lets the result out only if the frame was whole to the end. The planes themselves cannot
+    /// be let out.
     ///
     /// ```no_run
     /// # fn mean(frame: &vas_shm_reader::Frame<'_>) -> Result<u64, vas_shm_reader::Overwritten> {
@@ -99,7 +100,7 @@ impl<'r> Frame<'r> {
     ///
     /// # Errors
     /// [`Overwritten`]; the result is thrown away.
-    pub fn with<R>(&self, work: impl FnOnce(RawNv12<'r>) -> R) -> Result<R, Overwritten> {
+    pub fn with<R>(&self, work: impl FnOnce(RawNv12<'_>) -> R) -> Result<R, Overwritten> {
         let result = work(self.raw);
         if self.is_intact() { Ok(result) } else { Err(Overwritten) }
     }

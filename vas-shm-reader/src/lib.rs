@@ -33,6 +33,9 @@
 //! The format, its guarantees and its limits are in `PROTOCOL.md` of the crate [`vas_shm_proto`].
 #![deny(unsafe_code)]
 
+#[cfg(not(all(target_pointer_width = "64", target_endian = "little")))]
+compile_error!("the format is for 64-bit little-endian machines (PROTOCOL.md)");
+
 mod clock;
 mod error;
 mod frame;
@@ -43,7 +46,7 @@ mod stream;
 mod wait;
 
 pub use clock::monotonic_ns;
-pub use error::{Absent, CopyError, Overwritten, Refused};
+pub use error::{Absent, CopyError, OsError, Overwritten, Refused};
 pub use frame::Frame;
 pub use liveness::{HEARTBEAT_LIMIT_NS, Liveness, Observation, Status};
 pub use map::RawNv12;

@@ -20,6 +20,7 @@ pub struct Observation {
 
 /// What a reader says of a camera that it has open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Status {
     /// Opened, but nothing has changed since: the server may be dead, and what stands there old.
     Unproven,

@@ -1,7 +1,7 @@
 //! Opening a pair: ready, not there yet, or refused.
 
 use crate::clock::monotonic_ns;
-use crate::error::{Absent, Refused};
+use crate::error::{Absent, OsError, Refused};
 use crate::frame::Frame;
 use crate::liveness::Observation;
 use crate::map::{DataMap, MetaMap, RawNv12};
@@ -42,6 +42,7 @@ impl Options {
 
 /// The answer of an [`open`].
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "moved once, and a reader in a box would be in everybody's way")]
 pub enum Opened {
     /// Mapped and checked.
     Ready(Reader),
@@ -72,6 +73,8 @@ pub struct Reader {
     data: DataMap,
     meta_path: PathBuf,
     meta_identity: (u64, u64),
+    // Loaded word by word from the mapping: the copy of the header was made by read(2), which promises no whole words.
+    at_open: Observation,
     opened_at_ns: u64,
 }
 
@@ -129,7 +132,7 @@ impl Reader {
         &self.header
     }
 
-    /// The newest frame, unless it is `seen`. Two loads when there is nothing new.
+    /// The newest frame, unless it is `seen`. One load when there is nothing new.
     ///
     /// The frame that stood there at the open is handed out only once something has changed since, the heartbeat or the frame:
     /// before that it may be the last picture of a server that died long ago ([`Reader::last_picture`] gives that one too).
@@ -145,7 +148,7 @@ impl Reader {
         self.current(snapshot::next(&self.meta, self.header.slots(), seen))
     }
 
-    /// One particular frame, if it still stands complete.
+    /// One particular frame, if it still stands complete, from a live server or a dead one.
     #[must_use]
     pub fn at(&self, id: FrameId) -> Option<Frame<'_>> {
         snapshot::at(&self.meta, self.header.slots(), id).map(|snapshot| Frame::new(self, snapshot))
@@ -171,32 +174,20 @@ impl Reader {
     /// Whether the server gave a sign of life after the open. Ids and heartbeats only rise, so "differs from what stood there at
     /// the open" never becomes false again.
     fn is_proven(&self) -> bool {
-        let at_open = self.header.at_copy();
-        self.meta.load_u64(Word64::FRAME_ID) != at_open.frame_id
-            || self.meta.load_u64(Word64::HEARTBEAT_NS) != at_open.heartbeat_ns
+        self.meta.load_u64(Word64::FRAME_ID) != self.at_open.frame_id
+            || self.meta.load_u64(Word64::HEARTBEAT_NS) != self.at_open.heartbeat_ns
     }
 
     /// What the header says at this moment, for [`crate::Liveness`].
     #[must_use]
     pub fn observe(&self) -> Observation {
-        Observation {
-            state: State::from_word(self.meta.load_u32(Word32::STATE)),
-            flags: StreamFlags(self.meta.load_u32(Word32::FLAGS)),
-            heartbeat_ns: self.meta.load_u64(Word64::HEARTBEAT_NS),
-            frame_id: self.meta.load_u64(Word64::FRAME_ID),
-        }
+        observe(&self.meta)
     }
 
     /// What stood in the header at the open, for [`crate::Liveness`].
     #[must_use]
     pub fn observed_at_open(&self) -> Observation {
-        let at_open = self.header.at_copy();
-        Observation {
-            state: at_open.state,
-            flags: at_open.flags,
-            heartbeat_ns: at_open.heartbeat_ns,
-            frame_id: at_open.frame_id,
-        }
+        self.at_open
     }
 
     /// When this pair was opened, CLOCK_MONOTONIC in nanoseconds.
@@ -255,8 +246,8 @@ fn try_open(directory: &Path, options: &Options) -> Result<Reader, Failure> {
         Problem::Refused(why) => Failure::Refused(Refused::Header { path: meta_path.clone(), why }),
     })?;
     let map_failed = |path: &Path, error: std::io::Error| {
-        let errno = error.raw_os_error().map_or(Errno::INVAL, Errno::from_raw_os_error);
-        io(path, "mmap")(errno)
+        let errno = OsError::of(&error);
+        Failure::Refused(Refused::Io { call: "mmap", path: path.to_owned(), errno })
     };
     let meta_map = MetaMap::new(&meta).map_err(|error| map_failed(&meta_path, error))?;
     // Fits: it is at most the size of a file that exists, and usize has 64 bits on every supported target.
@@ -264,12 +255,22 @@ fn try_open(directory: &Path, options: &Options) -> Result<Reader, Failure> {
     let data_map = DataMap::new(&data, len).map_err(|error| map_failed(&data_path, error))?;
     Ok(Reader {
         header,
+        at_open: observe(&meta_map),
         meta: meta_map,
         data: data_map,
         meta_identity: identity(&meta_stat),
         meta_path,
         opened_at_ns: monotonic_ns(),
     })
+}
+
+fn observe(meta: &MetaMap) -> Observation {
+    Observation {
+        state: State::from_word(meta.load_u32(Word32::STATE)),
+        flags: StreamFlags(meta.load_u32(Word32::FLAGS)),
+        heartbeat_ns: meta.load_u64(Word64::HEARTBEAT_NS),
+        frame_id: meta.load_u64(Word64::FRAME_ID),
+    }
 }
 
 fn open_file(path: &Path, options: &Options) -> Result<(File, Stat), Failure> {
@@ -327,12 +328,12 @@ fn access_denied(path: &Path) -> Refused {
             };
         }
     }
-    Refused::Io { call: "open", path: path.to_owned(), errno: Errno::ACCESS }
+    Refused::Io { call: "open", path: path.to_owned(), errno: Errno::ACCESS.into() }
 }
 
 fn io(path: &Path, call: &'static str) -> impl FnOnce(Errno) -> Failure {
     let path = path.to_owned();
-    move |errno| Failure::Refused(Refused::Io { call, path, errno })
+    move |errno| Failure::Refused(Refused::Io { call, path, errno: errno.into() })
 }
 
 /// Copies the header out through the descriptor: one copy, checked and used as a copy.

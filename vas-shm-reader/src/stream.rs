@@ -20,6 +20,9 @@ const REFUSED_RETRY_NS: u64 = 1_000_000_000;
 /// Between two looks at the file's name while nothing comes.
 const NAME_CHECK_NS: u64 = 100_000_000;
 
+/// Before the next look when the server was faster than this reader: an overrun is an answer, not a reason to spin.
+const AFTER_OVERRUN: Duration = Duration::from_micros(100);
+
 /// Which frame comes next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
@@ -143,8 +146,10 @@ enum Turn {
 impl FrameStream {
     /// A stream of a camera's newest frames.
     pub fn new(base: impl Into<PathBuf>, camera: CameraId) -> Self {
+        let base = base.into();
         Self {
-            base: base.into(),
+            // The name is looked at again and again; the working directory may have changed by then.
+            base: std::path::absolute(&base).unwrap_or(base),
             camera,
             options: Options::new(),
             mode: Mode::Latest,
@@ -226,12 +231,12 @@ impl FrameStream {
         };
         if let Found::Frame(frame) = found {
             let id = frame.id();
-            let skipped = open.seen.map_or(0, |seen| id.get().saturating_sub(seen.get() + 1));
+            let skipped = open.seen.map_or(0, |seen| id.get().saturating_sub(seen.get()).saturating_sub(1));
             let snapshot = frame.snapshot();
             open.seen = Some(id);
-            open.schedule.frame_found(now_ns, skipped + 1);
-            self.skipped_total += skipped;
-            // Frames say "live" by themselves; a later stall or stop is news again.
+            open.schedule.frame_found(now_ns, skipped.saturating_add(1));
+            self.skipped_total = self.skipped_total.saturating_add(skipped);
+            // Frames say "live" by themselves; a later stall or stop is news again, unless it was told of before this frame.
             self.told = Some(StreamStatus::Open(Status::Live));
             return Turn::Frame(snapshot, skipped);
         }
@@ -240,14 +245,12 @@ impl FrameStream {
         if status.is_over() {
             // Unmap at once, so that the dead pair's memory can go.
             self.open = None;
-            self.next_open_ns = 0;
             return Turn::Status(StreamStatus::Open(status));
         }
         if now_ns >= open.next_name_check_ns {
             open.next_name_check_ns = now_ns + NAME_CHECK_NS;
             if !open.reader.is_still_named() {
                 self.open = None;
-                self.next_open_ns = 0;
                 return Turn::Nap(Duration::ZERO);
             }
         }
@@ -257,7 +260,7 @@ impl FrameStream {
         if is_news && status != StreamStatus::Open(Status::Unproven) {
             return Turn::Status(status);
         }
-        Turn::Nap(if overrun { Duration::ZERO } else { open.schedule.nap(now_ns) })
+        Turn::Nap(if overrun { AFTER_OVERRUN } else { open.schedule.nap(now_ns) })
     }
 
     fn turn_closed(&mut self, now_ns: u64) -> Turn {
@@ -266,6 +269,8 @@ impl FrameStream {
         }
         let status = match open::open(&self.base, &self.camera, &self.options) {
             Opened::Ready(reader) => {
+                // Should this pair be over soon, the next is not looked for before this moment.
+                self.next_open_ns = now_ns + ABSENT_RETRY_NS;
                 self.open = Some(Pair {
                     liveness: Liveness::new(reader.observed_at_open(), now_ns),
                     schedule: Schedule::new(reader.frame_period_ns()),

@@ -8,6 +8,10 @@ use std::time::Duration;
 
 /// Intervals that are remembered.
 const INTERVALS: usize = 8;
+/// Longer intervals are pauses.
+const LONGEST_INTERVAL_NS: u64 = 1_000_000_000;
+/// No nap is longer: the state, the heartbeat and the file's name want to be looked at too.
+const LONGEST_NAP_NS: u64 = 100_000_000;
 /// How long before the earliest expected moment the looking begins.
 const MARGIN_NS: u64 = 500_000;
 /// Between two looks while a frame is due. The kernel adds its timer slack of about 50 us.
@@ -50,7 +54,8 @@ impl Schedule {
     }
 
     fn push(&mut self, interval_ns: u64) {
-        self.intervals_ns[self.next] = interval_ns;
+        // A pause says nothing of the rhythm: whatever comes after it is looked for as if it came every second.
+        self.intervals_ns[self.next] = interval_ns.min(LONGEST_INTERVAL_NS);
         self.next = (self.next + 1) % INTERVALS;
         self.filled = (self.filled + 1).min(INTERVALS);
     }
@@ -61,9 +66,9 @@ impl Schedule {
         let shortest = self.intervals_ns[..self.filled].iter().min();
         let nap_ns = match (self.last_seen_ns, shortest) {
             (Some(last), Some(shortest)) => {
-                let due = (last + shortest).saturating_sub(MARGIN_NS);
+                let due = last.saturating_add(*shortest).saturating_sub(MARGIN_NS);
                 match now_ns.checked_sub(due) {
-                    None => due - now_ns,
+                    None => (due - now_ns).min(LONGEST_NAP_NS),
                     Some(over) if over < DUE_NS => DUE_NAP_NS,
                     Some(over) if over < LATE_NS => LATE_NAP_NS,
                     Some(_) => LONG_NAP_NS,
@@ -119,6 +124,20 @@ mod tests {
         schedule.frame_found(0, 1);
         schedule.frame_found(120 * MS, 3);
         assert_eq!(schedule.nap(120 * MS), Duration::from_micros(39_500));
+    }
+
+    #[test]
+    fn no_header_and_no_pause_makes_it_sleep_for_long() {
+        let mut schedule = Schedule::new(u64::MAX);
+        schedule.frame_found(1000 * MS, 1);
+        assert_eq!(schedule.nap(1000 * MS), Duration::from_millis(100));
+        schedule.frame_found(u64::MAX, u64::MAX);
+        assert!(schedule.nap(u64::MAX) <= Duration::from_millis(100));
+        let mut schedule = Schedule::default();
+        schedule.frame_found(0, 1);
+        schedule.frame_found(8000 * MS, 1);
+        assert_eq!(schedule.nap(8000 * MS), Duration::from_millis(100));
+        assert_eq!(schedule.nap(8995 * MS), Duration::from_micros(4500));
     }
 
     #[test]

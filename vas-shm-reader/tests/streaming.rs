@@ -6,6 +6,7 @@ use common::*;
 use std::fs;
 use std::time::{Duration, Instant};
 use vas_shm_proto::State;
+use vas_shm_proto::words::Word64;
 use vas_shm_reader::{Event, FrameStream, Mode, Status, StreamStatus};
 
 /// A deadline far beyond what a loaded machine needs.
@@ -86,7 +87,11 @@ fn a_stream_goes_on_in_the_next_pair_and_the_jump_counts_nothing() {
     let new = Pair::make(&base, 32, 32, 2);
     old.store_state(State::Replaced);
     assert_eq!(status(&mut stream), StreamStatus::Open(Status::Replaced));
-    assert_eq!(stream.next_event(Duration::ZERO).name(), "timeout");
+    let deadline = Instant::now() + LONG;
+    while stream.reader().is_none() {
+        assert!(Instant::now() < deadline, "the new pair was not opened");
+        assert_eq!(stream.next_event(Duration::from_millis(10)).name(), "timeout");
+    }
     new.publish(1000, 1);
     assert_eq!(frame(&mut stream), (1000, 0));
     assert_eq!(stream.reader().unwrap().header().picture().width(), 32);
@@ -187,5 +192,35 @@ impl Name for Event<'_> {
             Event::Status(_) => "status",
             Event::Timeout => "timeout",
         }
+    }
+}
+
+#[test]
+fn a_header_whose_words_go_wild_is_survived() {
+    let base = Base::new();
+    let pair = Pair::make(&base, 16, 16, 1);
+    pair.store(Word64::FRAME_PERIOD_NS, u64::MAX);
+    let mut stream = stream(&base);
+    assert_eq!(stream.next_event(Duration::ZERO).name(), "timeout");
+    for id in [1, u64::MAX, 5, u64::MAX - 1, u64::MAX] {
+        pair.publish(id, 1);
+        assert_eq!(frame(&mut stream).0, id);
+    }
+}
+
+#[test]
+fn the_end_of_a_pair_is_noticed_soon_however_seldom_its_frames_come() {
+    let base = Base::new();
+    let pair = Pair::make(&base, 16, 16, 1);
+    pair.store(Word64::FRAME_PERIOD_NS, 3_600_000_000_000);
+    let mut stream = stream(&base);
+    assert_eq!(stream.next_event(Duration::ZERO).name(), "timeout");
+    pair.publish(1, 1);
+    frame(&mut stream);
+    pair.store_state(State::Stopped);
+    // Far below the hour for which no frame is expected, far above what a loaded machine needs.
+    match stream.next_event(LONG) {
+        Event::Status(status) => assert_eq!(status, StreamStatus::Open(Status::Stopped)),
+        other => panic!("{}", other.name()),
     }
 }

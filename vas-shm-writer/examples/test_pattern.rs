@@ -3,9 +3,7 @@
 //! `cargo run -p vas-shm-writer --example test_pattern -- [BASE [CAMERA]]`, then `vas-frames --base BASE watch CAMERA`.
 
 use std::time::Duration;
-use vas_shm_writer::{
-    CameraId, Color, ColorRange, Exporter, ExporterConfig, PictureFormat, Plane, Stamp, monotonic_ns,
-};
+use vas_shm_writer::{CameraId, Color, ColorRange, Exporter, ExporterConfig, PictureFormat, Plane, Stamp};
 
 const WIDTH: usize = 640;
 const HEIGHT: usize = 480;
@@ -18,7 +16,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut camera = exporter.camera(CameraId::new(&camera)?)?;
     camera.set_frame_period(Some(Duration::from_millis(40)));
     let color = Color { range: ColorRange::Full, ..Color::UNSPECIFIED };
-    let format = PictureFormat { width: WIDTH as u32, height: HEIGHT as u32, color };
+    let format = PictureFormat::new(WIDTH as u32, HEIGHT as u32, color);
     for tick in 0.. {
         if let Ok(mut slot) = camera.slot(format) {
             // A grey ramp that moves to the left, and two colour ramps that stand still.
@@ -34,7 +32,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 Plane::new(&cb, WIDTH / 2),
                 Plane::new(&cr, WIDTH / 2),
             )?;
-            slot.publish(Stamp { timestamp_ns: monotonic_ns(), damaged: false });
+            slot.publish(Stamp::now());
         }
         std::thread::sleep(Duration::from_millis(40));
     }

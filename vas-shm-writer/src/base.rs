@@ -11,6 +11,7 @@ use vas_shm_proto::CameraId;
 const TMPFS_MAGIC: i64 = 0x0102_1994;
 const DIRECTORY_MODE: u32 = 0o750;
 const FILE_MODE: u32 = 0o640;
+const PRIVATE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
 const SET_GROUP_ID: u32 = 0o2000;
 const GROUP_OR_OTHER_WRITE: u32 = 0o022;
 
@@ -50,11 +51,15 @@ pub(crate) struct Directory {
 /// Opens the base directory; makes it (not those above it) if it is missing.
 pub(crate) fn open_base(path: &Path, group: Option<u32>) -> Result<Directory, BaseError> {
     let directory_flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    // A slash at the end would make the kernel follow a link there.
+    let path = &path.components().collect::<PathBuf>();
     let mut opened = rustix::fs::open(path, directory_flags, Mode::empty());
-    let mut made = false;
     if matches!(opened, Err(Errno::NOENT)) {
         match rustix::fs::mkdir(path, Mode::from_raw_mode(DIRECTORY_MODE)) {
-            Ok(()) => made = true,
+            // The mask may have left not even the owner in. The directory above is the operator's or sticky, so the name still
+            // is what we made.
+            Ok(()) => rustix::fs::chmod(path, Mode::from_raw_mode(DIRECTORY_MODE))
+                .map_err(|errno| io("chmod", path, errno))?,
             // Somebody was quicker; whose it is will be seen.
             Err(Errno::EXIST) => {}
             Err(Errno::NOENT) => {
@@ -89,7 +94,7 @@ pub(crate) fn open_base(path: &Path, group: Option<u32>) -> Result<Directory, Ba
         return Err(BaseError::NotTmpfs { base: path.to_owned(), fs_type });
     }
     let directory = Directory { fd, path: path.to_owned() };
-    directory.adjust(group, made)?;
+    directory.adjust(group)?;
     Ok(directory)
 }
 
@@ -102,22 +107,29 @@ fn euid() -> u32 {
 }
 
 fn io(call: &'static str, path: &Path, errno: Errno) -> BaseError {
-    BaseError::Io { call, path: path.to_owned(), errno }
+    BaseError::Io { call, path: path.to_owned(), errno: errno.into() }
 }
 
 impl Directory {
     /// Opens a camera's directory beneath the base, making it if it is missing.
     pub(crate) fn camera(&self, camera: &CameraId) -> Result<Self, BaseError> {
         let path = self.path.join(camera.as_str());
-        let made = match rustix::fs::mkdirat(&self.fd, camera.as_str(), Mode::from_raw_mode(DIRECTORY_MODE)) {
-            Ok(()) => true,
-            Err(Errno::EXIST) => false,
-            Err(errno) => return Err(io("mkdirat", &path, errno)),
-        };
-        let directory = self.existing_camera(camera)?;
         let base = self.stat()?;
-        let group = (base.st_mode & SET_GROUP_ID != 0).then_some(base.st_gid);
-        directory.adjust(group, made)?;
+        let inherited = base.st_mode & SET_GROUP_ID;
+        match rustix::fs::mkdirat(&self.fd, camera.as_str(), Mode::from_raw_mode(DIRECTORY_MODE)) {
+            // Whatever the mask was; nobody but us can have put something else here meanwhile.
+            Ok(()) => rustix::fs::chmodat(
+                &self.fd,
+                camera.as_str(),
+                Mode::from_raw_mode(DIRECTORY_MODE | inherited),
+                AtFlags::empty(),
+            )
+            .map_err(|errno| io("chmodat", &path, errno))?,
+            Err(Errno::EXIST) => {}
+            Err(errno) => return Err(io("mkdirat", &path, errno)),
+        }
+        let directory = self.existing_camera(camera)?;
+        directory.adjust((inherited != 0).then_some(base.st_gid))?;
         Ok(directory)
     }
 
@@ -143,19 +155,14 @@ impl Directory {
         Ok(directory)
     }
 
-    /// Gives the directory the mode, and the group if one is asked for, that it has to have. Right bits are left alone: an
+    /// Gives the directory the group that is asked for, and the mode that goes with it. Right bits are left alone: an
     /// owner outside the group who sets 2750 on a directory loses the set-group-id bit without being told.
-    fn adjust(&self, group: Option<u32>, made: bool) -> Result<(), BaseError> {
-        let stat = self.stat()?;
+    fn adjust(&self, group: Option<u32>) -> Result<(), BaseError> {
         let Some(wanted) = group else {
-            // Whatever an operator chose stays; what we made comes out as written, whatever the umask.
-            let mode = DIRECTORY_MODE | (stat.st_mode & SET_GROUP_ID);
-            if made && stat.st_mode & 0o7777 != mode {
-                rustix::fs::fchmod(&self.fd, Mode::from_raw_mode(mode))
-                    .map_err(|errno| io("fchmod", &self.path, errno))?;
-            }
+            // Whatever mode and group an operator chose stays.
             return Ok(());
         };
+        let stat = self.stat()?;
         let wanted_mode = DIRECTORY_MODE | SET_GROUP_ID;
         if stat.st_gid != wanted {
             // An error shows below, as what was found afterwards.
@@ -188,7 +195,9 @@ impl Directory {
     /// Bytes that the file system still has for us.
     pub(crate) fn free_bytes(&self) -> Result<u64, BaseError> {
         let stat = rustix::fs::fstatvfs(&self.fd).map_err(|errno| io("fstatvfs", &self.path, errno))?;
-        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+        // A tmpfs without a limit says that it has no blocks at all.
+        let is_unlimited = stat.f_blocks == 0;
+        Ok(if is_unlimited { u64::MAX } else { stat.f_bavail.saturating_mul(stat.f_frsize) })
     }
 
     /// Makes a file that nobody had made before, readable by the group and by nobody else.
@@ -204,9 +213,29 @@ impl Directory {
         Ok(fd)
     }
 
-    /// Opens or makes a file for the owner alone.
-    pub(crate) fn open_private(&self, name: &str) -> Result<OwnedFd, BaseError> {
-        self.open_file(name, OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC, 0o600)
+    /// Opens or makes a file for the owner alone; whether it had to be made.
+    pub(crate) fn open_private(&self, name: &str) -> Result<(OwnedFd, bool), BaseError> {
+        let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let path = self.path.join(name);
+        let created =
+            rustix::fs::openat2(&self.fd, name, flags | OFlags::CREATE | OFlags::EXCL, PRIVATE_MODE, BENEATH);
+        let (fd, is_new) = match created {
+            Ok(fd) => (fd, true),
+            Err(Errno::EXIST) => (self.open_file(name, flags, 0)?, false),
+            Err(errno) => return Err(io("openat2", &path, errno)),
+        };
+        let stat = rustix::fs::fstat(&fd).map_err(|errno| io("fstat", &path, errno))?;
+        if !FileType::from_raw_mode(stat.st_mode).is_file() {
+            return Err(io("openat2", &path, Errno::INVAL));
+        }
+        if stat.st_uid != euid() {
+            return Err(owner(&path, &stat));
+        }
+        // A lock that readers can open is one that readers can take.
+        if stat.st_mode & 0o7777 != PRIVATE_MODE.as_raw_mode() {
+            rustix::fs::fchmod(&fd, PRIVATE_MODE).map_err(|errno| io("fchmod", &path, errno))?;
+        }
+        Ok((fd, is_new))
     }
 
     /// Opens a file that is there, for writing, without ever waiting for it.

@@ -1,11 +1,43 @@
 //! What keeps frames from being exported. Every text names what was tried, on what, what was found and what to do.
 
 use rustix::io::Errno;
+use std::fmt;
 use std::path::PathBuf;
 use vas_shm_proto::CameraId;
 
+/// An error number of the kernel, errno(3). Prints as its text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct OsError {
+    code: i32,
+}
+
+impl OsError {
+    /// The number.
+    #[must_use]
+    pub const fn code(self) -> i32 {
+        self.code
+    }
+
+    pub(crate) fn of(error: &std::io::Error) -> Self {
+        Self { code: error.raw_os_error().unwrap_or_else(|| Errno::INVAL.raw_os_error()) }
+    }
+}
+
+impl From<Errno> for OsError {
+    fn from(errno: Errno) -> Self {
+        Self { code: errno.raw_os_error() }
+    }
+}
+
+impl fmt::Display for OsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        std::io::Error::from_raw_os_error(self.code).fmt(f)
+    }
+}
+
 /// Why nothing is exported under a base directory.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum BaseError {
     /// The directory above it does not exist; only the base itself is made.
     #[error("{}: cannot be made, {} does not exist; make it or choose another base directory", .base.display(), .parent.display())]
@@ -69,25 +101,26 @@ pub enum BaseError {
         wanted: u32,
     },
     /// The kernel said no.
-    #[error("{call} {}: {}", .path.display(), std::io::Error::from(*.errno))]
+    #[error("{call} {}: {}", .path.display(), .errno)]
     Io {
         /// The system call.
         call: &'static str,
         /// What it was made on.
         path: PathBuf,
         /// What the kernel answered.
-        errno: Errno,
+        errno: OsError,
     },
     /// The library's thread could not be started.
-    #[error("the exporter's thread could not be started: {}", std::io::Error::from(*.errno))]
+    #[error("the exporter's thread could not be started: {}", .errno)]
     Thread {
         /// What the kernel answered.
-        errno: Errno,
+        errno: OsError,
     },
 }
 
 /// Why there is no [`crate::Camera`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum CameraError {
     /// This exporter has such a camera already.
     #[error("camera {0} is exported already")]
@@ -99,6 +132,7 @@ pub enum CameraError {
 
 /// Why a frame was not exported. Returned on the frame path, so it is small, made without allocation, and never logged there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
 pub enum NotExported {
     /// The files for this format are being made; the first frames of a camera, and of a new geometry, end here.
     #[error("the files are being made")]
@@ -146,6 +180,7 @@ impl NotExported {
 
 /// A plane that does not hold the picture. Nothing was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum FillError {
     /// Rows are longer than the stride.
     #[error("{plane}: the stride is {stride_bytes} bytes, a row has {row_bytes}")]

@@ -1,35 +1,34 @@
 //! What a server embeds: one [`Exporter`] per process, one [`Camera`] per camera.
 
 use crate::base;
-use crate::error::{BaseError, CameraError, NotExported};
+use crate::error::{BaseError, CameraError, NotExported, OsError};
 use crate::frame::{PictureFormat, Slot};
 use crate::guard::{self, Guard};
-use crate::keeper::{self, Message, Shared};
+use crate::keeper::{self, Message, Shared, Want};
 use crate::pair::Live;
-use rustix::io::Errno;
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::mpsc::{self, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{JoinHandle, Thread};
 use std::time::Duration;
-use vas_shm_proto::{CameraId, FrameId, Nv12, SlotCount};
+use vas_shm_proto::{CameraId, FrameId, Nv12, SlotCount, State};
 
 /// How long a camera that is dropped waits for its files to be removed. They are removed all the same.
 const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// When pixels are put into shared memory.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ExportWhen {
     /// Always, whether or not anybody looks.
-    #[default]
     Always,
 }
 
 /// Where and how to export.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct ExporterConfig {
     /// The base directory, on a tmpfs; `/dev/shm/vas` by convention. Made if missing, the directories above it are not.
     pub base: PathBuf,
@@ -42,21 +41,65 @@ pub struct ExporterConfig {
 }
 
 impl ExporterConfig {
-    /// Three slots, no particular group.
+    /// Three slots, no particular group, always exporting.
     pub fn new(base: impl Into<PathBuf>) -> Self {
-        Self { base: base.into(), group: None, slots: SlotCount::DEFAULT, when: ExportWhen::default() }
+        Self { base: base.into(), group: None, slots: SlotCount::DEFAULT, when: ExportWhen::Always }
+    }
+
+    /// Chooses the group whose members may read, by number.
+    #[must_use]
+    pub fn group(mut self, gid: Option<u32>) -> Self {
+        self.group = gid;
+        self
+    }
+
+    /// Chooses the number of slots per camera.
+    #[must_use]
+    pub fn slots(mut self, slots: SlotCount) -> Self {
+        self.slots = slots;
+        self
+    }
+
+    /// Chooses when pixels are copied.
+    #[must_use]
+    pub fn when(mut self, when: ExportWhen) -> Self {
+        self.when = when;
+        self
     }
 }
 
 /// Exports the cameras of a process. Owns one thread, which makes, watches and removes the files.
 ///
-/// No global state: two exporters with different base directories do not know of each other. Nothing of it survives a fork
-/// (the mappings are not inherited); a child that wants to export starts its own.
+/// No global state: two exporters with different base directories do not know of each other. A child that is forked must not
+/// touch the exporter and cameras of its parent (the mappings are not inherited, and dropping them there does nothing); if it
+/// wants to export, it starts its own.
 #[derive(Debug)]
 pub struct Exporter {
-    to_keeper: Sender<Message>,
-    keeper: Option<JoinHandle<()>>,
+    keeper: Keeper,
+    thread: Option<JoinHandle<()>>,
     cameras: Arc<Mutex<HashSet<CameraId>>>,
+    owner_pid: u32,
+}
+
+/// How to reach the library's thread.
+#[derive(Clone, Debug)]
+struct Keeper {
+    messages: Sender<Message>,
+    thread: Thread,
+}
+
+impl Keeper {
+    /// Not for the frame path: sending may allocate.
+    fn send(&self, message: Message) -> Result<(), NotExported> {
+        self.messages.send(message).map_err(|_| NotExported::ShutDown)?;
+        self.wake();
+        Ok(())
+    }
+
+    /// Never waits.
+    fn wake(&self) {
+        self.thread.unpark();
+    }
 }
 
 impl Exporter {
@@ -64,26 +107,29 @@ impl Exporter {
     ///
     /// # Errors
     /// The base directory cannot be trusted or used: nothing is exported, and the text says what to do.
-    pub fn start(config: ExporterConfig) -> Result<Self, BaseError> {
+    pub fn start(mut config: ExporterConfig) -> Result<Self, BaseError> {
+        // The names are looked at again all the time; the working directory may have changed by then.
+        config.base = std::path::absolute(&config.base).map_err(|error| BaseError::Io {
+            call: "getcwd",
+            path: config.base.clone(),
+            errno: OsError::of(&error),
+        })?;
         let directory = base::open_base(&config.base, config.group)?;
         for camera in directory.cameras()? {
-            // One camera's trouble is told when that camera starts, not here.
-            let swept = Guard::acquire(&directory, &camera).and_then(|guard| match guard {
-                Some(_held) => guard::remove_leftovers(&directory.existing_camera(&camera)?),
-                None => Ok(false),
-            });
-            if swept == Ok(true) {
-                tracing::info!(%camera, "removed the files that an earlier server left behind");
+            match sweep(&directory, &camera) {
+                Ok(false) => {}
+                Ok(true) => tracing::info!(%camera, "removed the files that an earlier server left behind"),
+                // One camera's trouble does not keep the others from being exported.
+                Err(error) => tracing::warn!(%camera, "what an earlier server left was not removed: {error}"),
             }
         }
-        let (to_keeper, messages) = mpsc::channel();
-        let keeper = std::thread::Builder::new()
+        let (messages, from_cameras) = mpsc::channel();
+        let thread = std::thread::Builder::new()
             .name("vas-export".into())
-            .spawn(move || keeper::run(&config, &messages))
-            .map_err(|error| BaseError::Thread {
-                errno: error.raw_os_error().map_or(Errno::AGAIN, Errno::from_raw_os_error),
-            })?;
-        Ok(Self { to_keeper, keeper: Some(keeper), cameras: Arc::default() })
+            .spawn(move || keeper::run(&config, &from_cameras))
+            .map_err(|error| BaseError::Thread { errno: OsError::of(&error) })?;
+        let keeper = Keeper { messages, thread: thread.thread().clone() };
+        Ok(Self { keeper, thread: Some(thread), cameras: Arc::default(), owner_pid: std::process::id() })
     }
 
     /// A camera to export. Nothing is made on disk before its first frame: only then is the geometry known.
@@ -95,44 +141,59 @@ impl Exporter {
             return Err(CameraError::Duplicate(id));
         }
         let shared = Arc::new(Shared::default());
-        let (pairs, from_keeper) = mpsc::channel();
+        // From here on dropping `camera` gives the id back.
         let camera = Camera {
             id,
             shared: Arc::clone(&shared),
-            to_keeper: self.to_keeper.clone(),
-            from_keeper,
+            keeper: self.keeper.clone(),
             cameras: Arc::clone(&self.cameras),
+            owner_pid: self.owner_pid,
             live: None,
             asked: None,
             last: None,
-            stopped: false,
+            is_stopped: false,
             counters: CameraCounters::default(),
             row: Vec::new(),
         };
-        // From here on dropping `camera` gives the id back.
-        self.to_keeper
-            .send(Message::Register { id, shared, pairs })
-            .map_err(|_| CameraError::ShutDown(id))?;
+        self.keeper.send(Message::Register { id, shared }).map_err(|_| CameraError::ShutDown(id))?;
         Ok(camera)
     }
 
-    /// Stops the export of every camera: readers are told, files removed, memory given back. Bounded: it waits for no reader
-    /// and for no frame path.
+    /// Stops the export of every camera: readers are told, files removed, memory given back. Bounded: it waits for no reader,
+    /// for files that are just being made, and at most a tenth of a second for a slot that is just being filled.
     pub fn shutdown(mut self) {
         self.stop();
     }
 
     fn stop(&mut self) {
-        let _ = self.to_keeper.send(Message::Shutdown);
-        if let Some(keeper) = self.keeper.take() {
-            let _ = keeper.join();
+        let Some(thread) = self.thread.take() else {
+            return;
+        };
+        if std::process::id() != self.owner_pid {
+            // A forked child has no such thread, and the files are its parent's.
+            std::mem::forget(thread);
+            return;
         }
+        let _ = self.keeper.send(Message::Shutdown);
+        let _ = thread.join();
     }
 }
 
 impl Drop for Exporter {
     fn drop(&mut self) {
         self.stop();
+    }
+}
+
+/// Removes what is left of a camera, if anything is and nobody writes it.
+fn sweep(directory: &base::Directory, camera: &CameraId) -> Result<bool, BaseError> {
+    let of_camera = directory.existing_camera(camera)?;
+    if !guard::has_leftovers(&of_camera)? {
+        return Ok(false);
+    }
+    match Guard::acquire(directory, camera)? {
+        Some(guard) => guard::remove_leftovers(&of_camera, &guard),
+        None => Ok(false),
     }
 }
 
@@ -146,8 +207,18 @@ pub enum SourceState {
     Stalled,
 }
 
+impl SourceState {
+    pub(crate) const fn to_state(self) -> State {
+        match self {
+            Self::Live => State::Live,
+            Self::Stalled => State::Stalled,
+        }
+    }
+}
+
 /// What became of a camera's frames.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CameraCounters {
     /// Frames published.
     pub published: u64,
@@ -161,14 +232,14 @@ pub struct CameraCounters {
 pub struct Camera {
     id: CameraId,
     shared: Arc<Shared>,
-    to_keeper: Sender<Message>,
-    from_keeper: Receiver<Arc<Live>>,
+    keeper: Keeper,
     cameras: Arc<Mutex<HashSet<CameraId>>>,
+    owner_pid: u32,
     live: Option<Arc<Live>>,
     asked: Option<PictureFormat>,
     // The newest published frame and the generation of its pair.
     last: Option<(FrameId, u64)>,
-    stopped: bool,
+    is_stopped: bool,
     counters: CameraCounters,
     // Where a row of chroma is interleaved; kept between frames so that none allocates.
     pub(crate) row: Vec<u8>,
@@ -183,8 +254,9 @@ impl Camera {
 
     /// Takes a slot for a frame of this format, **before** its pixels are made: if there is none, nothing needs to be converted.
     ///
-    /// Never waits. For a format that has no files yet, they are asked for, and frames until then are not exported; a format
-    /// that comes back before its files were replaced goes on in them.
+    /// Never waits and takes no lock that another thread could hold it up with. For a format that has no files yet, they are
+    /// asked for, and frames until then are not exported; a format that comes back before its files were replaced goes on in
+    /// them.
     ///
     /// # Errors
     /// Why this frame is not exported.
@@ -200,14 +272,13 @@ impl Camera {
 
     /// Finds the pair for a format and passes its gate.
     fn enter(&mut self, format: PictureFormat) -> Result<(Arc<Live>, FrameId), NotExported> {
-        while let Ok(live) = self.from_keeper.try_recv() {
-            self.live = Some(live);
-        }
+        self.look_for_pair();
         if self.asked != Some(format) {
             let picture = Nv12::for_picture(format.width, format.height).map_err(|_| NotExported::Size)?;
-            let want = Message::Want { id: self.id, format, picture };
-            self.to_keeper.send(want).map_err(|_| NotExported::ShutDown)?;
-            self.asked = Some(format);
+            if self.shared.ask(Want { format, picture }) {
+                self.asked = Some(format);
+                self.keeper.wake();
+            }
         }
         match &self.live {
             Some(live) if live.format() == format => {
@@ -226,20 +297,37 @@ impl Camera {
         Err(NotExported::from_code(self.shared.condition.load(Ordering::Relaxed)))
     }
 
+    /// Takes over a pair that the library's thread has made meanwhile.
+    fn look_for_pair(&mut self) {
+        if let Some(live) = self.shared.take_pair() {
+            live.tell(self.shared.source().to_state());
+            live.tell_frame_period(self.shared.period_ns.load(Ordering::Relaxed));
+            self.live = Some(live);
+        }
+    }
+
     pub(crate) fn published(&mut self, id: FrameId, generation: u64) {
         self.last = Some((id, generation));
         self.counters.published += 1;
     }
 
-    /// Tells readers whether the source delivers. Cheap; call it on each change.
+    /// Tells readers whether the source delivers. Never waits; call it on each change, before the frame that follows.
     pub fn set_source_state(&mut self, state: SourceState) {
-        let _ = self.to_keeper.send(Message::SourceState { id: self.id, state });
+        self.shared.set_source(state);
+        self.look_for_pair();
+        if let Some(live) = &self.live {
+            live.tell(state.to_state());
+        }
     }
 
-    /// Tells readers how far apart frames are expected; `None` = unknown. Cheap; call it on each change.
+    /// Tells readers how far apart frames are expected; `None` = unknown. Never waits; call it on each change.
     pub fn set_frame_period(&mut self, period: Option<Duration>) {
         let period_ns = period.map_or(0, |period| u64::try_from(period.as_nanos()).unwrap_or(u64::MAX));
-        let _ = self.to_keeper.send(Message::FramePeriod { id: self.id, period_ns });
+        self.shared.period_ns.store(period_ns, Ordering::Relaxed);
+        self.look_for_pair();
+        if let Some(live) = &self.live {
+            live.tell_frame_period(period_ns);
+        }
     }
 
     /// What became of the frames so far.
@@ -255,13 +343,13 @@ impl Camera {
     }
 
     fn stop(&mut self, remove_directory: bool) {
-        if std::mem::replace(&mut self.stopped, true) {
+        if std::mem::replace(&mut self.is_stopped, true) || std::process::id() != self.owner_pid {
             return;
         }
         // The frame path leaves the pair before the files go.
         self.live = None;
         let (done, wait) = mpsc::channel();
-        if self.to_keeper.send(Message::Unregister { id: self.id, remove_directory, done }).is_ok() {
+        if self.keeper.send(Message::Unregister { id: self.id, remove_directory, done }).is_ok() {
             let _ = wait.recv_timeout(STOP_TIMEOUT);
         }
         lock(&self.cameras).remove(&self.id);
@@ -275,6 +363,6 @@ impl Drop for Camera {
 }
 
 /// The set is consistent after every operation on it, so a panic elsewhere does not spoil it.
-fn lock(cameras: &Mutex<HashSet<CameraId>>) -> std::sync::MutexGuard<'_, HashSet<CameraId>> {
+fn lock(cameras: &Mutex<HashSet<CameraId>>) -> MutexGuard<'_, HashSet<CameraId>> {
     cameras.lock().unwrap_or_else(PoisonError::into_inner)
 }

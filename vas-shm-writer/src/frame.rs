@@ -10,6 +10,7 @@ use vas_shm_proto::{Color, FrameFlags, FrameId, Nv12};
 
 /// What the pictures of a camera look like. A change means new files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct PictureFormat {
     /// Luma pixels per row, 1 to 16384.
     pub width: u32,
@@ -19,13 +20,43 @@ pub struct PictureFormat {
     pub color: Color,
 }
 
+impl PictureFormat {
+    /// A picture of this size, in pixels, with these colours.
+    #[must_use]
+    pub const fn new(width: u32, height: u32, color: Color) -> Self {
+        Self { width, height, color }
+    }
+}
+
 /// What is said of a frame when it is published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Stamp {
     /// CLOCK_MONOTONIC in nanoseconds when the frame was decoded ([`crate::monotonic_ns`]).
     pub timestamp_ns: u64,
     /// The decoder reported loss or concealment in this frame or in one that it refers to.
     pub damaged: bool,
+}
+
+impl Stamp {
+    /// An undamaged frame that was decoded at this moment, CLOCK_MONOTONIC in nanoseconds.
+    #[must_use]
+    pub const fn at(timestamp_ns: u64) -> Self {
+        Self { timestamp_ns, damaged: false }
+    }
+
+    /// An undamaged frame that was decoded just now.
+    #[must_use]
+    pub fn now() -> Self {
+        Self::at(crate::monotonic_ns())
+    }
+
+    /// Says whether the frame is damaged.
+    #[must_use]
+    pub const fn damaged(mut self, damaged: bool) -> Self {
+        self.damaged = damaged;
+        self
+    }
 }
 
 /// A plane of a picture in private memory.
@@ -89,8 +120,9 @@ impl<'c> Slot<'c> {
         self.live.picture()
     }
 
-    /// The planes, for foreign code that writes through pointers. Its stores may be non-temporal; publishing waits for them
-    /// (but readers then read from memory what they could have had from the cache).
+    /// The planes, for foreign code that writes through pointers. Its stores may be non-temporal if they are made by the thread
+    /// that publishes, which fences them; worker threads fence their own before they say that they are done. (Readers then read
+    /// from memory what they could have had from the cache.)
     pub fn planes(&mut self) -> RawPlanes<'_> {
         self.live.map().planes(self.offset, self.live.picture())
     }
@@ -157,11 +189,11 @@ impl Drop for Slot<'_> {
 
 fn copy_plane(planes: &mut RawPlanes<'_>, offset: u64, from: Plane<'_>, row_bytes: usize, rows: usize) {
     let stride = planes.picture().stride_bytes();
-    if from.stride_bytes == stride as usize {
-        // One copy, the bytes between rows included: they are unspecified.
-        planes.copy_in(offset, &from.data[..from.stride_bytes * (rows - 1) + row_bytes]);
+    if from.stride_bytes == row_bytes && row_bytes == stride as usize {
+        planes.copy_in(offset, &from.data[..row_bytes * rows]);
         return;
     }
+    // Row by row where rows have padding: what lies there is the server's private memory, and no reader's business.
     for y in 0..rows {
         planes.copy_in(offset + y as u64 * u64::from(stride), from.row(y, row_bytes));
     }

@@ -8,9 +8,10 @@ use crate::error::BaseError;
 use rustix::fd::OwnedFd;
 use rustix::fs::{FallocateFlags, FileType, FlockOperation};
 use rustix::io::Errno;
-use vas_shm_proto::layout::{HEADER_SIZE, MAX_SLOTS};
+use vas_shm_proto::layout::{HEADER_SIZE, MAX_SLOTS, RawHeader};
 use vas_shm_proto::words::{Word32, Word64};
 use vas_shm_proto::{CameraId, DATA_NAME, META_NAME, SlotCount, State};
+use zerocopy::FromBytes;
 
 /// Names under which a pair is built before it becomes visible.
 pub(crate) const NEW_META_NAME: &str = ".frame.meta.new";
@@ -20,9 +21,10 @@ pub(crate) const NEW_DATA_NAME: &str = ".frame.data.new";
 /// Held while this process is the writer of a camera.
 #[derive(Debug)]
 pub(crate) struct Guard {
-    // Closing it gives the lock back.
-    _fd: OwnedFd,
+    fd: OwnedFd,
     identity: Identity,
+    owner_pid: u32,
+    is_new: bool,
 }
 
 impl Guard {
@@ -33,10 +35,10 @@ impl Guard {
     /// Takes the guard; `None` if another process holds it. Never waits.
     pub(crate) fn acquire(base: &Directory, camera: &CameraId) -> Result<Option<Self>, BaseError> {
         let name = Self::name(camera);
-        let fd = base.open_private(&name)?;
+        let (fd, is_new) = base.open_private(&name)?;
         let io = |call| {
             let path = base.path().join(&name);
-            move |errno| BaseError::Io { call, path, errno }
+            move |errno: Errno| BaseError::Io { call, path, errno: errno.into() }
         };
         match rustix::fs::flock(&fd, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
@@ -46,41 +48,80 @@ impl Guard {
         // A file that was removed between the open and the lock guards nothing: somebody else may hold its successor.
         let identity = Identity::of(&rustix::fs::fstat(&fd).map_err(io("fstat"))?);
         let named = base.look(&name)?.map(|stat| Identity::of(&stat));
-        Ok((named == Some(identity)).then_some(Self { _fd: fd, identity }))
+        let guard = Self { fd, identity, owner_pid: std::process::id(), is_new };
+        Ok((named == Some(identity)).then_some(guard))
     }
 
     pub(crate) fn identity(&self) -> Identity {
         self.identity
     }
+
+    /// Whether holding it proves that no other writer of this camera lives. A lock file that had to be made proves nothing: its
+    /// predecessor may have been removed under a writer that still writes.
+    pub(crate) fn proves_sole_writer(&self) -> bool {
+        !self.is_new
+    }
 }
 
-/// Empties and removes what an earlier writer of this camera left, the guard being held. Its readers are told "stopped", and no
-/// frame of it validates any more, before the memory goes.
-pub(crate) fn remove_leftovers(directory: &Directory) -> Result<bool, BaseError> {
-    let mut found = false;
-    for name in [META_NAME, DATA_NAME, NEW_META_NAME, NEW_DATA_NAME] {
-        let Some(stat) = directory.look(name)? else {
-            continue;
-        };
-        found = true;
-        // Anything that is no file of ours is merely unlinked. What cannot be emptied (a file system that says no) is, too:
-        // the memory then goes with the last reader.
-        if FileType::from_raw_mode(stat.st_mode).is_file() {
-            if let Ok(fd) = directory.open_existing(name) {
-                if name == META_NAME && stat.st_size as u64 >= HEADER_SIZE as u64 {
-                    let _ = end_header(&fd);
-                }
-                if name == DATA_NAME {
-                    let _ = punch(&fd, stat.st_size as u64);
-                }
-            }
+impl Drop for Guard {
+    fn drop(&mut self) {
+        // Closing alone would not do: the lock belongs to the open file description, which a forked child shares. And in such a
+        // child the lock is the parent's.
+        if std::process::id() == self.owner_pid {
+            let _ = rustix::fs::flock(&self.fd, FlockOperation::Unlock);
         }
+    }
+}
+
+/// Whether an earlier writer left anything.
+pub(crate) fn has_leftovers(directory: &Directory) -> Result<bool, BaseError> {
+    for name in [META_NAME, DATA_NAME, NEW_META_NAME, NEW_DATA_NAME] {
+        if directory.look(name)?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Removes what an earlier writer of this camera left, the guard being held, and gives its memory back: its readers are told
+/// "stopped", and no frame of it validates any more, before that. Where this cannot be had, the names go and the memory stays
+/// until the last reader goes.
+pub(crate) fn remove_leftovers(directory: &Directory, guard: &Guard) -> Result<bool, BaseError> {
+    let found = has_leftovers(directory)?;
+    let ended = if guard.proves_sole_writer() { end_pair(directory) } else { None };
+    for name in [META_NAME, DATA_NAME, NEW_META_NAME, NEW_DATA_NAME] {
         directory.unlink(name)?;
+    }
+    if let Some((data, len)) = ended {
+        // Only now that nobody finds it any more.
+        let _ = punch(&data, len);
     }
     Ok(found)
 }
 
-/// Writes "stopped" and empties every slot record, through the descriptor: a file that we did not make is not mapped.
+/// Ends the pair that stands under the visible names. `None` unless each of its readers is certain to notice: without that its
+/// pixels must not change.
+fn end_pair(directory: &Directory) -> Option<(OwnedFd, u64)> {
+    let open = |name: &str| {
+        let stat = directory.look(name).ok().flatten()?;
+        FileType::from_raw_mode(stat.st_mode).is_file().then(|| directory.open_existing(name).ok())?
+    };
+    let (meta, data) = (open(META_NAME)?, open(DATA_NAME)?);
+    let data_stat = rustix::fs::fstat(&data).ok()?;
+    let mut bytes = [0; HEADER_SIZE];
+    if rustix::io::pread(&meta, &mut bytes, 0).ok()? != HEADER_SIZE {
+        return None;
+    }
+    let header = RawHeader::ref_from_bytes(&bytes).ok()?;
+    if header.stream.data_inode.get() != data_stat.st_ino {
+        return None;
+    }
+    end_header(&meta).ok()?;
+    Some((data, data_stat.st_size as u64))
+}
+
+/// Writes "stopped" and empties every slot record, through the descriptor: a file that we did not make is not mapped. A reader
+/// that sees only some bytes of an id gone sees another number than its frame's, which is all it asks.
 fn end_header(meta: &OwnedFd) -> Result<(), Errno> {
     write_at(meta, &State::Stopped.to_word().to_le_bytes(), Word32::STATE.offset())?;
     let every_slot = SlotCount::new(MAX_SLOTS as u32).unwrap_or_default();
@@ -90,9 +131,9 @@ fn end_header(meta: &OwnedFd) -> Result<(), Errno> {
     Ok(())
 }
 
-/// One aligned word: the kernel copies it whole.
 fn write_at(file: &OwnedFd, bytes: &[u8], offset: usize) -> Result<(), Errno> {
-    rustix::io::pwrite(file, bytes, offset as u64).map(drop)
+    let written = rustix::io::pwrite(file, bytes, offset as u64)?;
+    if written == bytes.len() { Ok(()) } else { Err(Errno::IO) }
 }
 
 /// Gives the memory of a file back and leaves its size as it is.
@@ -100,5 +141,7 @@ pub(crate) fn punch(file: &OwnedFd, len: u64) -> Result<(), Errno> {
     if len == 0 {
         return Ok(());
     }
-    rustix::fs::fallocate(file, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, 0, len)
+    rustix::io::retry_on_intr(|| {
+        rustix::fs::fallocate(file, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, 0, len)
+    })
 }

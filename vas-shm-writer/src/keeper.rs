@@ -1,7 +1,8 @@
 //! The library's one thread: builds pairs, lets hearts beat, replaces, retires, looks after names.
 //!
-//! Everything that can take time or fail happens here, so that the frame path does neither. One thread is the only one that
-//! stores `state`, `heartbeat_ns` and `frame_period_ns`; the frame path stores the slot words and the publish word.
+//! Everything that can take time or fail happens here, so that the frame path does neither. The two speak through small
+//! mailboxes ([`Shared`]) that the frame path only ever tries. This thread stores the heartbeat and the end of a pair; the frame
+//! path stores the slot words and the publish word; the state and the frame period are stored by both ([`Live::tell`]).
 
 use crate::base::{self, Directory, Identity};
 use crate::clock::monotonic_ns;
@@ -12,9 +13,9 @@ use crate::guard::{self, Guard};
 use crate::pair::{Birth, BuildError, Live, Pair, Retired};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use vas_shm_proto::{CameraId, DATA_NAME, META_NAME, Nv12, PairSize, State};
 
@@ -30,23 +31,76 @@ const GUARD_PATIENCE: Duration = Duration::from_millis(100);
 const GUARD_RETRY: Duration = Duration::from_secs(1);
 /// Between two tries while there is no room, or the base directory cannot be used.
 const TROUBLE_RETRY: Duration = Duration::from_secs(3);
-/// Between two tries to empty a pair that the frame path is inside of.
+/// Between two tries to empty a pair that the frame path is inside of, and how often that is tried at the end.
 const EMPTY_RETRY: Duration = Duration::from_millis(20);
+const EMPTY_TRIES: u32 = 5;
+/// Retired pairs of one camera that are watched for readers which fill their holes again (docs/decisions/0001). One descriptor
+/// each.
+const WATCHED_PAIRS: usize = 16;
 
-/// What the frame path reads of this thread's mind.
+/// What the frame path asks for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Want {
+    pub(crate) format: PictureFormat,
+    pub(crate) picture: Nv12,
+}
+
+/// Where the frame path and this thread meet. The frame path never waits here: it tries, and tries again with its next frame.
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
     /// Why frames are not exported while there is no pair for them: a [`NotExported`] code.
     pub(crate) condition: AtomicU8,
+    /// The expected time between frames, 0 = unknown.
+    pub(crate) period_ns: AtomicU64,
+    is_stalled: AtomicBool,
+    want: Mutex<Option<Want>>,
+    pair: Mutex<Option<Arc<Live>>>,
+    has_pair: AtomicBool,
 }
 
-/// What this thread is told.
+impl Shared {
+    /// The frame path asks for a pair. `false`: not now.
+    pub(crate) fn ask(&self, want: Want) -> bool {
+        self.want.try_lock().is_ok_and(|mut asked| {
+            *asked = Some(want);
+            true
+        })
+    }
+
+    fn wanted(&self) -> Option<Want> {
+        *self.want.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts a pair where the frame path finds it.
+    fn give_pair(&self, live: &Arc<Live>) {
+        let mut pair = self.pair.lock().unwrap_or_else(PoisonError::into_inner);
+        *pair = Some(Arc::clone(live));
+        self.has_pair.store(true, Ordering::Release);
+    }
+
+    /// The frame path looks for a pair: one load unless there is one.
+    pub(crate) fn take_pair(&self) -> Option<Arc<Live>> {
+        if !self.has_pair.load(Ordering::Acquire) {
+            return None;
+        }
+        let mut pair = self.pair.try_lock().ok()?;
+        self.has_pair.store(false, Ordering::Relaxed);
+        pair.take()
+    }
+
+    pub(crate) fn set_source(&self, source: SourceState) {
+        self.is_stalled.store(source == SourceState::Stalled, Ordering::Relaxed);
+    }
+
+    pub(crate) fn source(&self) -> SourceState {
+        if self.is_stalled.load(Ordering::Relaxed) { SourceState::Stalled } else { SourceState::Live }
+    }
+}
+
+/// What this thread is told, off the frame path.
 #[derive(Debug)]
 pub(crate) enum Message {
-    Register { id: CameraId, shared: Arc<Shared>, pairs: Sender<Arc<Live>> },
-    Want { id: CameraId, format: PictureFormat, picture: Nv12 },
-    SourceState { id: CameraId, state: SourceState },
-    FramePeriod { id: CameraId, period_ns: u64 },
+    Register { id: CameraId, shared: Arc<Shared> },
     Unregister { id: CameraId, remove_directory: bool, done: Sender<()> },
     Shutdown,
 }
@@ -102,22 +156,20 @@ pub(crate) fn run(config: &ExporterConfig, messages: &Receiver<Message>) {
     let mut keeper =
         Keeper { config, cameras: BTreeMap::new(), retired: Vec::new(), beat_at: Instant::now() + HEARTBEAT };
     loop {
-        let wait = keeper.next_due().saturating_duration_since(Instant::now());
-        let mut next = match messages.recv_timeout(wait) {
-            Ok(message) => Some(message),
-            Err(RecvTimeoutError::Timeout) => None,
-            Err(RecvTimeoutError::Disconnected) => break,
-        };
-        let mut over = false;
-        while let Some(message) = next {
-            over |= matches!(message, Message::Shutdown);
-            keeper.handle(message);
-            next = messages.try_recv().ok();
+        match messages.try_recv() {
+            Ok(Message::Register { id, shared }) => keeper.register(id, shared),
+            Ok(Message::Unregister { id, remove_directory, done }) => {
+                keeper.unregister(id, remove_directory);
+                let _ = done.send(());
+            }
+            Ok(Message::Shutdown) | Err(TryRecvError::Disconnected) => break,
+            Err(TryRecvError::Empty) => {
+                keeper.build_what_is_wanted();
+                let due = keeper.next_due();
+                std::thread::park_timeout(due.saturating_duration_since(Instant::now()));
+            }
         }
-        if over {
-            break;
-        }
-        keeper.round(Instant::now());
+        keeper.beat_if_due();
     }
     keeper.stop_all();
 }
@@ -134,10 +186,6 @@ struct Keeper<'k> {
 struct Managed {
     id: CameraId,
     shared: Arc<Shared>,
-    pairs: Sender<Arc<Live>>,
-    want: Option<(PictureFormat, Nv12)>,
-    source: SourceState,
-    period_ns: u64,
     guard: Option<Guard>,
     held_since: Option<Instant>,
     directory: Option<Directory>,
@@ -148,104 +196,96 @@ struct Managed {
 }
 
 impl Keeper<'_> {
-    fn handle(&mut self, message: Message) {
-        match message {
-            Message::Register { id, shared, pairs } => {
-                let camera = Managed {
-                    id,
-                    shared,
-                    pairs,
-                    want: None,
-                    source: SourceState::Live,
-                    period_ns: 0,
-                    guard: None,
-                    held_since: None,
-                    directory: None,
-                    pair: None,
-                    generation: 0,
-                    build_at: Instant::now(),
-                    said: None,
-                };
-                self.cameras.insert(id, camera);
+    fn register(&mut self, id: CameraId, shared: Arc<Shared>) {
+        let camera = Managed {
+            id,
+            shared,
+            guard: None,
+            held_since: None,
+            directory: None,
+            pair: None,
+            generation: 0,
+            build_at: Instant::now(),
+            said: None,
+        };
+        self.cameras.insert(id, camera);
+    }
+
+    fn unregister(&mut self, id: CameraId, remove_directory: bool) {
+        if let Some(mut camera) = self.cameras.remove(&id) {
+            self.stop(&mut camera);
+            if remove_directory {
+                self.remove_directory(&camera);
             }
-            Message::Want { id, format, picture } => {
-                if let Some(camera) = self.cameras.get_mut(&id) {
-                    camera.want = Some((format, picture));
-                }
-            }
-            Message::SourceState { id, state } => {
-                if let Some(camera) = self.cameras.get_mut(&id) {
-                    camera.source = state;
-                    if let Some(pair) = &camera.pair {
-                        pair.set_state(camera.state());
-                    }
-                }
-            }
-            Message::FramePeriod { id, period_ns } => {
-                if let Some(camera) = self.cameras.get_mut(&id) {
-                    camera.period_ns = period_ns;
-                    if let Some(pair) = &camera.pair {
-                        pair.set_frame_period(period_ns);
-                    }
-                }
-            }
-            Message::Unregister { id, remove_directory, done } => {
-                if let Some(mut camera) = self.cameras.remove(&id) {
-                    self.stop(&mut camera);
-                    if remove_directory {
-                        self.remove_directory(&camera);
-                    }
-                }
-                let _ = done.send(());
-            }
-            Message::Shutdown => {}
         }
     }
 
     fn next_due(&self) -> Instant {
-        let builds =
-            self.cameras.values().filter(|camera| camera.wants_build()).map(|camera| camera.build_at);
+        let builds = self
+            .cameras
+            .values()
+            .filter(|camera| camera.wants_build().is_some())
+            .map(|camera| camera.build_at);
         builds.fold(self.beat_at, Instant::min)
     }
 
-    fn round(&mut self, now: Instant) {
-        if now >= self.beat_at {
-            self.beat_at = now + HEARTBEAT;
-            self.beat(now);
-        }
-        let mut cameras = std::mem::take(&mut self.cameras);
-        for camera in cameras.values_mut() {
-            if camera.wants_build() && now >= camera.build_at {
-                self.build(camera, now);
-            }
-        }
-        self.cameras = cameras;
-    }
-
-    fn beat(&mut self, now: Instant) {
-        let now_ns = monotonic_ns();
-        for camera in self.cameras.values_mut() {
-            let Some(pair) = &camera.pair else {
+    fn build_what_is_wanted(&mut self) {
+        let ids: Vec<CameraId> = self.cameras.keys().copied().collect();
+        for id in ids {
+            let now = Instant::now();
+            let Some(mut camera) = self.cameras.remove(&id) else {
                 continue;
             };
-            pair.set_heartbeat(now_ns);
-            if camera.names_are_ours(self.config) {
-                continue;
+            if let Some(want) = camera.wants_build() {
+                if now >= camera.build_at {
+                    self.build(&mut camera, want, now);
+                }
             }
-            tracing::warn!(camera = %camera.id, "the camera's files were removed or replaced by somebody else; making new ones");
-            if let Some(pair) = camera.pair.take() {
-                retire(&mut self.retired, camera.id, pair, State::Stopped, now);
-            }
-            camera.directory = None;
-            if !camera.guard_is_ours(self.config) {
-                camera.guard = None;
-            }
+            self.cameras.insert(id, camera);
+            // Many cameras may start at once, and making the files of each takes a while.
+            self.beat_if_due();
         }
+    }
+
+    fn beat_if_due(&mut self) {
+        let now = Instant::now();
+        if now < self.beat_at {
+            return;
+        }
+        self.beat_at = now + HEARTBEAT;
+        let mut cameras = std::mem::take(&mut self.cameras);
+        for camera in cameras.values_mut() {
+            self.beat(camera, now);
+        }
+        self.cameras = cameras;
         self.retired.retain_mut(|(_, retired)| retired.tend(now));
     }
 
-    fn build(&mut self, camera: &mut Managed, now: Instant) {
-        match self.try_build(camera, now) {
+    fn beat(&mut self, camera: &mut Managed, now: Instant) {
+        let Some(pair) = &camera.pair else {
+            return;
+        };
+        pair.set_heartbeat(monotonic_ns());
+        // The frame path tells these itself; this is for a pair that it has not taken over yet.
+        pair.live().tell(camera.shared.source().to_state());
+        pair.live().tell_frame_period(camera.shared.period_ns.load(Ordering::Relaxed));
+        if camera.names_are_ours(self.config) {
+            return;
+        }
+        tracing::warn!(camera = %camera.id, "the camera's files were removed or replaced by somebody else; making new ones");
+        if let Some(pair) = camera.pair.take() {
+            pair.live().tell(State::Stopped);
+            if let Some(directory) = &camera.directory {
+                // Whatever name still is ours; the directory itself may be gone.
+                let _ = pair.unlink(directory);
+            }
+            self.retire(camera.id, pair, State::Stopped, now);
+        }
+        camera.directory = None;
+    }
+
+    fn build(&mut self, camera: &mut Managed, want: Want, now: Instant) {
+        match self.try_build(camera, want, now) {
             Ok(()) => {
                 camera.build_at = now + BUILD_INTERVAL;
                 camera.said = None;
@@ -263,24 +303,31 @@ impl Keeper<'_> {
         }
     }
 
-    fn try_build(&mut self, camera: &mut Managed, now: Instant) -> Result<(), Trouble> {
-        let Some((format, picture)) = camera.want else {
-            return Ok(());
-        };
+    fn try_build(&mut self, camera: &mut Managed, want: Want, now: Instant) -> Result<(), Trouble> {
+        let Want { format, picture } = want;
         let base = base::open_base(&self.config.base, self.config.group)?;
-        let is_new_writer = camera.guard.is_none();
-        if is_new_writer {
-            let Some(guard) = Guard::acquire(&base, &camera.id)? else {
-                let since = *camera.held_since.get_or_insert(now);
-                let lock = base.path().join(Guard::name(&camera.id));
-                return Err(Trouble::Held { lock, patience_over: now >= since + GUARD_PATIENCE });
-            };
-            camera.held_since = None;
-            camera.guard = Some(guard);
+        if !camera.guard_is_ours(self.config) {
+            // Its name was taken away: whoever takes the name next is the writer.
+            camera.guard = None;
         }
+        let new_guard = match camera.guard {
+            Some(_) => None,
+            None => match Guard::acquire(&base, &camera.id)? {
+                Some(guard) => Some(guard),
+                None => {
+                    let since = *camera.held_since.get_or_insert(now);
+                    let lock = base.path().join(Guard::name(&camera.id));
+                    return Err(Trouble::Held { lock, patience_over: now >= since + GUARD_PATIENCE });
+                }
+            },
+        };
+        camera.held_since = None;
         let directory = base.camera(&camera.id)?;
-        if is_new_writer && guard::remove_leftovers(&directory)? {
-            tracing::info!(camera = %camera.id, "removed the files that an earlier server left behind");
+        if let Some(guard) = new_guard {
+            if guard::remove_leftovers(&directory, &guard)? {
+                tracing::info!(camera = %camera.id, "removed the files that an earlier server left behind");
+            }
+            camera.guard = Some(guard);
         }
         // Rises even if two pairs are built within one tick of the clock.
         camera.generation = monotonic_ns().max(camera.generation + 1);
@@ -289,9 +336,9 @@ impl Keeper<'_> {
             picture,
             slots: self.config.slots,
             generation: camera.generation,
-            state: camera.state(),
+            state: camera.shared.source().to_state(),
             heartbeat_ns: monotonic_ns(),
-            frame_period_ns: camera.period_ns,
+            frame_period_ns: camera.shared.period_ns.load(Ordering::Relaxed),
         };
         let pair = self.build_pair(camera, &directory, &birth, now)?;
         tracing::info!(
@@ -305,11 +352,10 @@ impl Keeper<'_> {
         );
         let live = Arc::clone(pair.live());
         if let Some(old) = camera.pair.replace(pair) {
-            retire(&mut self.retired, camera.id, old, State::Replaced, now);
+            self.retire(camera.id, old, State::Replaced, now);
         }
         camera.directory = Some(directory);
-        // A frame path that is gone will unregister in a moment.
-        let _ = camera.pairs.send(live);
+        camera.shared.give_pair(&live);
         Ok(())
     }
 
@@ -330,8 +376,9 @@ impl Keeper<'_> {
         }
         if matches!(built, Err(BuildError::NoRoom { .. })) {
             if let Some(old) = camera.pair.take() {
+                old.live().tell(State::Stopped);
                 let _ = old.unlink(directory);
-                retire(&mut self.retired, camera.id, old, State::Stopped, now);
+                self.retire(camera.id, old, State::Stopped, now);
                 if let Some((_, retired)) = self.retired.last_mut() {
                     retired.empty();
                 }
@@ -346,23 +393,26 @@ impl Keeper<'_> {
         })
     }
 
-    /// Stops a camera: readers are told, names removed, the guard given back.
+    /// Stops a camera: readers are told, names removed.
     fn stop(&mut self, camera: &mut Managed) {
         if let Some(pair) = camera.pair.take() {
             // The last words come before the names go: who finds no name any more knows why.
-            pair.set_state(State::Stopped);
+            pair.live().tell(State::Stopped);
             if let Some(directory) = &camera.directory {
                 if let Err(error) = pair.unlink(directory) {
                     tracing::warn!(camera = %camera.id, "the camera's files were not removed: {error}");
                 }
             }
-            retire(&mut self.retired, camera.id, pair, State::Stopped, Instant::now());
+            self.retire(camera.id, pair, State::Stopped, Instant::now());
         }
         camera.shared.condition.store(NotExported::ShutDown.to_code(), Ordering::Relaxed);
-        camera.guard = None;
     }
 
+    /// Only the camera's writer may do this; another server may just be starting with it.
     fn remove_directory(&self, camera: &Managed) {
+        if !camera.guard_is_ours(self.config) {
+            return;
+        }
         let removed = base::open_base(&self.config.base, self.config.group)
             .and_then(|base| base.remove_camera(&camera.id));
         if let Err(error) = removed {
@@ -370,15 +420,33 @@ impl Keeper<'_> {
         }
     }
 
+    /// Puts a pair aside; those of the same camera that were put aside before are emptied, so that a camera has no more than two
+    /// pairs' worth of memory (three while a frame is just being filled in one of them).
+    fn retire(&mut self, id: CameraId, pair: Pair, last_words: State, now: Instant) {
+        let mut watched = 0;
+        for (_, earlier) in self.retired.iter_mut().filter(|(other, _)| *other == id) {
+            earlier.hurry(now);
+            earlier.empty();
+            watched += 1;
+        }
+        if watched >= WATCHED_PAIRS {
+            let oldest = self.retired.iter().position(|(other, pair)| *other == id && pair.is_empty());
+            if let Some(oldest) = oldest {
+                self.retired.remove(oldest);
+                tracing::warn!(camera = %id, "a reader keeps {WATCHED_PAIRS} replaced pairs mapped; the oldest is no longer watched");
+            }
+        }
+        self.retired.push((id, pair.retire(last_words, now)));
+    }
+
     /// The end of the exporter. What is retired is emptied at once: nobody would do it later, and readers check what they read.
     fn stop_all(&mut self) {
         for (_, mut camera) in std::mem::take(&mut self.cameras) {
             self.stop(&mut camera);
         }
-        let deadline = Instant::now() + 5 * EMPTY_RETRY;
-        loop {
+        for _ in 0..EMPTY_TRIES {
             self.retired.retain_mut(|(_, retired)| !retired.empty());
-            if self.retired.is_empty() || Instant::now() >= deadline {
+            if self.retired.is_empty() {
                 break;
             }
             // A frame is being filled at this moment; that takes well under a millisecond unless its thread is stopped.
@@ -387,29 +455,10 @@ impl Keeper<'_> {
     }
 }
 
-/// Puts a pair aside; those of the same camera that were put aside before are emptied at the next round, so that a camera
-/// never has more than two pairs' worth of memory.
-fn retire(retired: &mut Vec<(CameraId, Retired)>, id: CameraId, pair: Pair, last_words: State, now: Instant) {
-    for (other, earlier) in retired.iter_mut() {
-        if *other == id {
-            earlier.hurry(now);
-            earlier.empty();
-        }
-    }
-    retired.push((id, pair.retire(last_words, now)));
-}
-
 impl Managed {
-    fn wants_build(&self) -> bool {
-        self.want
-            .is_some_and(|(format, _)| self.pair.as_ref().is_none_or(|pair| pair.live().format() != format))
-    }
-
-    fn state(&self) -> State {
-        match self.source {
-            SourceState::Live => State::Live,
-            SourceState::Stalled => State::Stalled,
-        }
+    fn wants_build(&self) -> Option<Want> {
+        let want = self.shared.wanted()?;
+        self.pair.as_ref().is_none_or(|pair| pair.live().format() != want.format).then_some(want)
     }
 
     /// Whether both names and the guard's still lead to our files, by path from the top: the base directory itself may have

@@ -1,21 +1,21 @@
 //! Exports the decoded frames of cameras to other processes on the same host, at no risk to the server that embeds it.
 //!
-//! The frame path is lock-free and never waits: no reader can delay it, the files are made by a thread of the library, and
+//! The frame path never waits: no reader can delay it, the files are made by a thread of the library, and
 //! what cannot be exported is counted and dropped. Readers map the files read-only; the server reads nothing back from them.
 //!
 //! ```no_run
-//! use vas_shm_writer::{CameraId, Color, Exporter, ExporterConfig, PictureFormat, Plane, Stamp, monotonic_ns};
+//! use vas_shm_writer::{CameraId, Color, Exporter, ExporterConfig, PictureFormat, Plane, Stamp};
 //!
 //! let exporter = Exporter::start(ExporterConfig::new("/dev/shm/vas"))?;
 //! let mut camera = exporter.camera(CameraId::new("front")?)?;
 //! let (luma, chroma) = (vec![16; 640 * 480], vec![128; 640 * 240]);
 //! loop {
 //!     // ... decode a frame, then:
-//!     let format = PictureFormat { width: 640, height: 480, color: Color::UNSPECIFIED };
+//!     let format = PictureFormat::new(640, 480, Color::UNSPECIFIED);
 //!     match camera.slot(format) {
 //!         Ok(mut slot) => {
 //!             slot.write_nv12(Plane::new(&luma, 640), Plane::new(&chroma, 640))?;
-//!             slot.publish(Stamp { timestamp_ns: monotonic_ns(), damaged: false });
+//!             slot.publish(Stamp::now());
 //!         }
 //!         Err(_not_exported) => {} // for example: the files are still being made
 //!     }
@@ -59,6 +59,9 @@
 //! The format and its guarantees are in `PROTOCOL.md` of the crate [`vas_shm_proto`].
 #![deny(unsafe_code)]
 
+#[cfg(not(all(target_pointer_width = "64", target_endian = "little")))]
+compile_error!("the format is for 64-bit little-endian machines (PROTOCOL.md)");
+
 mod base;
 mod clock;
 mod error;
@@ -71,7 +74,7 @@ mod map;
 mod pair;
 
 pub use clock::monotonic_ns;
-pub use error::{BaseError, CameraError, FillError, NotExported};
+pub use error::{BaseError, CameraError, FillError, NotExported, OsError};
 pub use exporter::{Camera, CameraCounters, ExportWhen, Exporter, ExporterConfig, SourceState};
 pub use frame::{PictureFormat, Plane, Slot, Stamp};
 pub use map::RawPlanes;

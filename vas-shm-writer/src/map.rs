@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use std::fs::File;
 use std::io;
 use std::marker::PhantomData;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use vas_shm_proto::Nv12;
 use vas_shm_proto::layout::HEADER_SIZE;
@@ -40,7 +40,7 @@ impl PairMap {
     }
 
     fn word_u64(&self, word: Word64) -> &AtomicU64 {
-        // SAFETY: a Word64 has an offset of at most HEADER_SIZE - 8 (proto's const assertions), and the mapping has at least
+        // SAFETY: a Word64 has an offset of at most HEADER_SIZE - 8 (asserted in proto's words.rs), and the mapping has at least
         // HEADER_SIZE bytes (asserted in new).
         let place = unsafe { self.meta.as_mut_ptr().add(word.offset()) };
         // SAFETY: page-aligned base plus a multiple of 8: aligned. The mapping is writable and lives as long as self; all
@@ -49,7 +49,7 @@ impl PairMap {
     }
 
     fn word_u32(&self, word: Word32) -> &AtomicU32 {
-        // SAFETY: a Word32 has an offset of at most HEADER_SIZE - 4; as in word_u64.
+        // SAFETY: a Word32 has an offset of at most HEADER_SIZE - 4 (asserted there too); as in word_u64.
         let place = unsafe { self.meta.as_mut_ptr().add(word.offset()) };
         // SAFETY: page-aligned base plus a multiple of 4: aligned; else as in word_u64.
         unsafe { AtomicU32::from_ptr(place.cast()) }
@@ -208,7 +208,7 @@ const F_SETSIG: libc::c_int = 10;
 ///
 /// # Errors
 /// Anything but "somebody has" (`EAGAIN`): this kernel or file system has no leases.
-pub(crate) fn is_attached(file: &File) -> Result<bool, Errno> {
+pub(crate) fn is_attached(file: &impl AsFd) -> Result<bool, Errno> {
     // F_UNLCK resets the signal to SIGIO, whose default action ends the process; so it is set before *each* lease. SIGURG is
     // ignored unless the program asks for it.
     fcntl(file, F_SETSIG, libc::SIGURG)?;
@@ -222,9 +222,9 @@ pub(crate) fn is_attached(file: &File) -> Result<bool, Errno> {
     }
 }
 
-fn fcntl(file: &File, command: libc::c_int, argument: libc::c_int) -> Result<(), Errno> {
+fn fcntl(file: &impl AsFd, command: libc::c_int, argument: libc::c_int) -> Result<(), Errno> {
     // SAFETY: F_SETSIG and F_SETLEASE take an int and touch no memory of this process; the descriptor is open.
-    let result = unsafe { libc::fcntl(file.as_raw_fd(), command, argument) };
+    let result = unsafe { libc::fcntl(file.as_fd().as_raw_fd(), command, argument) };
     if result == -1 {
         let errno = io::Error::last_os_error().raw_os_error().unwrap_or(libc::EINVAL);
         return Err(Errno::from_raw_os_error(errno));

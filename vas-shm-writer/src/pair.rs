@@ -1,7 +1,7 @@
 //! The two files of a pair: birth under hidden names, retirement, removal.
 
 use crate::base::{Directory, Identity};
-use crate::error::BaseError;
+use crate::error::{BaseError, OsError};
 use crate::frame::PictureFormat;
 use crate::gate::Gate;
 use crate::guard::{NEW_DATA_NAME, NEW_META_NAME, punch};
@@ -10,8 +10,8 @@ use rustix::fd::OwnedFd;
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 use std::fs::File;
-use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering, fence};
 use std::time::{Duration, Instant};
 use vas_shm_proto::compose::NewHeader;
 use vas_shm_proto::words::{PublishWords, Word32, Word64};
@@ -34,6 +34,8 @@ pub(crate) struct Live {
     slots: SlotCount,
     slot_bytes: u64,
     generation: u64,
+    // The last state told, in private memory.
+    state: AtomicU32,
 }
 
 impl Live {
@@ -63,6 +65,32 @@ impl Live {
 
     pub(crate) fn generation(&self) -> u64 {
         self.generation
+    }
+
+    /// Tells the readers a state. Two threads do this, the frame path for its source and the library's thread for the end of the
+    /// pair; once the pair is over it stays so, whoever speaks last.
+    pub(crate) fn tell(&self, state: State) {
+        let over = |word: u32| State::from_word(word).is_over();
+        let told = self
+            .state
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |told| (!over(told)).then(|| state.to_word()));
+        if told.is_err() {
+            return;
+        }
+        // The other thread may end the pair right here, and its word be overwritten by the next line; then the look afterwards
+        // finds the end (with both fences on both sides, one of the two looks must).
+        fence(Ordering::SeqCst);
+        self.map.store_u32_release(Word32::STATE, state.to_word());
+        fence(Ordering::SeqCst);
+        let last = self.state.load(Ordering::Relaxed);
+        if last != state.to_word() && over(last) {
+            self.map.store_u32_release(Word32::STATE, last);
+        }
+    }
+
+    /// Tells the readers how far apart frames are expected.
+    pub(crate) fn tell_frame_period(&self, period_ns: u64) {
+        self.map.store_u64(Word64::FRAME_PERIOD_NS, period_ns);
     }
 }
 
@@ -95,7 +123,6 @@ impl From<BaseError> for BuildError {
 #[derive(Debug)]
 pub(crate) struct Pair {
     live: Arc<Live>,
-    meta: File,
     data: File,
     meta_identity: Identity,
     data_identity: Identity,
@@ -112,18 +139,20 @@ impl Pair {
         if size.total_bytes() > free_bytes {
             return Err(BuildError::NoRoom { need_bytes: size.total_bytes(), free_bytes });
         }
-        let built = Self::build_hidden(directory, birth, size);
-        let named = built.and_then(|pair| {
+        let built = Self::build_hidden(directory, birth, size).and_then(|pair| {
             directory.rename(NEW_DATA_NAME, DATA_NAME)?;
-            directory.rename(NEW_META_NAME, META_NAME)?;
+            if let Err(error) = directory.rename(NEW_META_NAME, META_NAME) {
+                let _ = directory.unlink_if(DATA_NAME, pair.data_identity);
+                return Err(error.into());
+            }
             Ok(pair)
         });
-        if named.is_err() {
+        if built.is_err() {
             for name in [NEW_META_NAME, NEW_DATA_NAME] {
                 let _ = directory.unlink(name);
             }
         }
-        named
+        built
     }
 
     fn build_hidden(directory: &Directory, birth: &Birth, size: PairSize) -> Result<Self, BuildError> {
@@ -133,15 +162,19 @@ impl Pair {
         let data = directory.create_new(NEW_DATA_NAME)?;
         let meta = directory.create_new(NEW_META_NAME)?;
         // Every page is allocated now; later stores cannot find the file system full.
-        allocate(directory, &data, NEW_DATA_NAME, size.data_bytes)?;
-        allocate(directory, &meta, NEW_META_NAME, size.meta_bytes)?;
+        allocate(directory, &data, NEW_DATA_NAME, size.data_bytes, size.total_bytes())?;
+        allocate(directory, &meta, NEW_META_NAME, size.meta_bytes, size.total_bytes())?;
 
         let io = |call, name: &str| {
             let path = directory.path().join(name);
-            move |errno| BaseError::Io { call, path, errno }
+            move |errno: OsError| BaseError::Io { call, path, errno }
         };
-        let data_identity = Identity::of(&rustix::fs::fstat(&data).map_err(io("fstat", NEW_DATA_NAME))?);
-        let meta_identity = Identity::of(&rustix::fs::fstat(&meta).map_err(io("fstat", NEW_META_NAME))?);
+        let data_identity = Identity::of(
+            &rustix::fs::fstat(&data).map_err(|errno| io("fstat", NEW_DATA_NAME)(errno.into()))?,
+        );
+        let meta_identity = Identity::of(
+            &rustix::fs::fstat(&meta).map_err(|errno| io("fstat", NEW_META_NAME)(errno.into()))?,
+        );
         let header = NewHeader {
             picture: birth.picture,
             color: birth.format.color,
@@ -156,16 +189,13 @@ impl Pair {
         .to_raw();
         // Through the descriptor, before anything is mapped and before anybody can see it: a plain write of a page that is
         // allocated is never short.
-        rustix::io::pwrite(&meta, header.as_bytes(), 0).map_err(io("pwrite", NEW_META_NAME))?;
+        rustix::io::pwrite(&meta, header.as_bytes(), 0)
+            .map_err(|errno| io("pwrite", NEW_META_NAME)(errno.into()))?;
 
         let (meta, data) = (File::from(meta), File::from(data));
         // usize has 64 bits on every supported target.
-        let map = PairMap::new(&meta, size.meta_bytes as usize, &data, size.data_bytes as usize).map_err(
-            |error| {
-                let errno = error.raw_os_error().map_or(Errno::INVAL, Errno::from_raw_os_error);
-                io("mmap", NEW_DATA_NAME)(errno)
-            },
-        )?;
+        let map = PairMap::new(&meta, size.meta_bytes as usize, &data, size.data_bytes as usize)
+            .map_err(|error| io("mmap", NEW_DATA_NAME)(OsError::of(&error)))?;
         let live = Live {
             map,
             gate: Gate::default(),
@@ -174,15 +204,9 @@ impl Pair {
             slots: birth.slots,
             slot_bytes: size.slot_bytes,
             generation: birth.generation,
+            state: AtomicU32::new(birth.state.to_word()),
         };
-        Ok(Self {
-            live: Arc::new(live),
-            meta,
-            data,
-            meta_identity,
-            data_identity,
-            data_bytes: size.data_bytes,
-        })
+        Ok(Self { live: Arc::new(live), data, meta_identity, data_identity, data_bytes: size.data_bytes })
     }
 
     pub(crate) fn live(&self) -> &Arc<Live> {
@@ -201,14 +225,6 @@ impl Pair {
         self.live.map.store_u64(Word64::HEARTBEAT_NS, now_ns);
     }
 
-    pub(crate) fn set_frame_period(&self, period_ns: u64) {
-        self.live.map.store_u64(Word64::FRAME_PERIOD_NS, period_ns);
-    }
-
-    pub(crate) fn set_state(&self, state: State) {
-        self.live.map.store_u32_release(Word32::STATE, state.to_word());
-    }
-
     /// Takes the names away, as far as they still are ours: header first, so that nobody finds half a pair who does not look
     /// for it.
     pub(crate) fn unlink(&self, directory: &Directory) -> Result<(), BaseError> {
@@ -216,76 +232,99 @@ impl Pair {
         directory.unlink_if(DATA_NAME, self.data_identity)
     }
 
-    /// Tells the readers that this pair is over and puts it aside.
+    /// Tells the readers that this pair is over and puts it aside. One that is replaced may take the frames that are on their way
+    /// to it; one that is stopped takes none.
     pub(crate) fn retire(self, last_words: State, now: Instant) -> Retired {
-        self.set_state(last_words);
+        self.live.tell(last_words);
+        if last_words == State::Stopped {
+            // Who is still inside is waited for when the pair is emptied.
+            let _ = self.live.gate.close();
+        }
         Retired {
-            live: Some(self.live),
-            meta: self.meta,
+            live: self.live,
             data: self.data.into(),
             data_bytes: self.data_bytes,
             empty_at: now + EMPTY_AFTER,
+            is_empty: false,
         }
     }
 }
 
-fn allocate(directory: &Directory, fd: &OwnedFd, name: &str, bytes: u64) -> Result<(), BuildError> {
-    rustix::fs::fallocate(fd, FallocateFlags::empty(), 0, bytes).map_err(|errno| match errno {
-        // Somebody else took the room between the question and the allocation.
-        Errno::NOSPC => {
-            BuildError::NoRoom { need_bytes: bytes, free_bytes: directory.free_bytes().unwrap_or(0) }
-        }
-        errno => BaseError::Io { call: "fallocate", path: directory.path().join(name), errno }.into(),
-    })
+fn allocate(
+    directory: &Directory,
+    fd: &OwnedFd,
+    name: &str,
+    bytes: u64,
+    need_bytes: u64,
+) -> Result<(), BuildError> {
+    rustix::io::retry_on_intr(|| rustix::fs::fallocate(fd, FallocateFlags::empty(), 0, bytes)).map_err(
+        |errno| match errno {
+            // Somebody else took the room between the question and the allocation, or a quota or a memory limit is in the way.
+            Errno::NOSPC | Errno::DQUOT | Errno::NOMEM => {
+                BuildError::NoRoom { need_bytes, free_bytes: directory.free_bytes().unwrap_or(0) }
+            }
+            errno => {
+                BaseError::Io { call: "fallocate", path: directory.path().join(name), errno: errno.into() }
+                    .into()
+            }
+        },
+    )
 }
 
 /// A pair that has no names any more, but perhaps readers.
 ///
 /// Its memory is given back after ten seconds whatever they do. A reader that looks at a hole through its mapping makes the
-/// kernel allocate it again, so the descriptors are kept, and the hole made again, until nobody has the header open.
+/// kernel allocate it again, so the descriptor is kept, and the hole made again, until nobody has the pixels open.
 #[derive(Debug)]
 pub(crate) struct Retired {
-    // Until it is emptied.
-    live: Option<Arc<Live>>,
-    meta: File,
+    live: Arc<Live>,
     data: OwnedFd,
     data_bytes: u64,
     empty_at: Instant,
+    is_empty: bool,
 }
 
 impl Retired {
     /// Gives the memory back as soon as the frame path is out of it. `false`: it is inside at this moment; call again.
     pub(crate) fn empty(&mut self) -> bool {
-        let Some(live) = &self.live else {
+        if self.is_empty {
             return true;
-        };
-        if !live.gate.close() {
+        }
+        if !self.live.gate.close() {
             return false;
         }
-        publish::withdraw(&live.map, live.slots);
+        publish::withdraw(&self.live.map, self.live.slots);
         // A file system that cannot punch holes keeps the memory until the last reader goes; tmpfs always can.
         let _ = punch(&self.data, self.data_bytes);
-        self.live = None;
+        self.is_empty = true;
         true
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.is_empty
+    }
+
+    /// Is to be emptied at the next opportunity.
     pub(crate) fn hurry(&mut self, now: Instant) {
         self.empty_at = self.empty_at.min(now);
     }
 
     /// One round of housekeeping. `false`: nothing is left to be done for this pair.
     pub(crate) fn tend(&mut self, now: Instant) -> bool {
-        if self.live.is_some() {
+        if !self.is_empty {
             if now >= self.empty_at {
                 self.empty();
             }
             return true;
         }
-        let refilled = rustix::fs::fstat(self.data.as_fd()).is_ok_and(|stat| stat.st_blocks > 0);
-        if refilled {
+        let is_refilled = rustix::fs::fstat(&self.data).is_ok_and(|stat| stat.st_blocks > 0);
+        if is_refilled {
             let _ = punch(&self.data, self.data_bytes);
         }
-        // Without leases nobody can tell; the memory was given back, so nothing is lost but the watch.
-        is_attached(&self.meta).unwrap_or(false)
+        // The frame path's share is waited for, so that it is not the one to unmap.
+        let is_shared = Arc::strong_count(&self.live) > 1;
+        // Our own mapping is of the same open file description as the descriptor, so it does not count. Without leases nobody
+        // can tell; the memory was given back, so nothing is lost but the watch.
+        is_shared || is_attached(&self.data).unwrap_or(false)
     }
 }

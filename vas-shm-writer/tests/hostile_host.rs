@@ -22,6 +22,15 @@ fn a_symbolic_link_in_place_of_the_base_is_refused() {
 }
 
 #[test]
+fn a_slash_after_a_symbolic_link_does_not_make_it_a_directory() {
+    let (real, base) = (Base::new(), Base::new());
+    fs::create_dir(&real.0).unwrap();
+    symlink(&real.0, &base.0).unwrap();
+    let with_slash = Base(format!("{}/", base.0.display()).into());
+    assert!(matches!(refusal(&with_slash), BaseError::NotDirectory { .. }));
+}
+
+#[test]
 fn a_file_in_place_of_the_base_is_refused() {
     let base = Base::new();
     fs::write(&base.0, b"").unwrap();
@@ -95,7 +104,7 @@ fn the_configured_group_gets_the_directories_and_the_files() {
         return;
     }
     let base = Base::new();
-    let config = ExporterConfig { group: Some(65533), ..ExporterConfig::new(&base.0) };
+    let config = ExporterConfig::new(&base.0).group(Some(65533));
     let exporter = Exporter::start(config).unwrap();
     let mut camera = exporter.camera(id("front")).unwrap();
     publish(&mut camera, SMALL, 1);
@@ -168,10 +177,33 @@ fn a_new_pair_that_does_not_fit_beside_the_old_takes_its_place() {
     let mut camera = exporter.camera(id("front")).unwrap();
     publish(&mut camera, SMALL, 1);
     let (old_meta, old_data) = (open(&mount.0.meta("front")), open(&mount.0.data("front")));
-    let larger = vas_shm_writer::PictureFormat { width: 96, height: 72, ..SMALL };
+    let larger = vas_shm_writer::PictureFormat::new(96, 72, SMALL.color);
     publish(&mut camera, larger, 2);
     assert_eq!(word_u32(&old_meta, STATE), STOPPED);
     assert_eq!(blocks(&old_data), 0);
     let (meta, data) = (open(&mount.0.meta("front")), open(&mount.0.data("front")));
     assert_eq!(header_of(&meta, &data).unwrap().picture().width(), 96);
+}
+
+#[test]
+fn a_file_system_without_a_limit_has_room() {
+    let Some(mount) = Mount::new("0") else {
+        eprintln!("SKIPPED: needs root to mount a tmpfs");
+        return;
+    };
+    let exporter = mount.0.start();
+    let mut camera = exporter.camera(id("front")).unwrap();
+    publish(&mut camera, SMALL, 1);
+}
+
+#[test]
+fn a_lock_that_others_could_open_is_made_private() {
+    let base = Base::new();
+    let exporter = base.start();
+    fs::write(base.path(".front.lock"), b"").unwrap();
+    fs::set_permissions(base.path(".front.lock"), fs::Permissions::from_mode(0o644)).unwrap();
+    let mut camera = exporter.camera(id("front")).unwrap();
+    publish(&mut camera, SMALL, 1);
+    let mode = fs::metadata(base.path(".front.lock")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o7777, 0o600);
 }

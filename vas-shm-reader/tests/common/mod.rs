@@ -112,7 +112,7 @@ impl Pair {
         let size = PairSize::new(&self.header.picture, self.header.slots);
         let pixels = vec![value; self.header.picture.data_size() as usize];
         self.data.write_all_at(&pixels, size.slot_bytes * slot.get() as u64).expect("pwrite");
-        self.store(Word64::slot_timestamp_ns(slot), id * 1000);
+        self.store(Word64::slot_timestamp_ns(slot), id.wrapping_mul(1000));
         self.store(Word64::slot_flags(slot), u64::from(value == 13));
         self.store(Word64::slot_frame_id(slot), id);
         self.store(Word64::FRAME_ID, id);

@@ -51,8 +51,8 @@ pub fn id(text: &str) -> CameraId {
     CameraId::new(text).expect("a camera id")
 }
 
-pub const SMALL: PictureFormat = PictureFormat { width: 64, height: 48, color: Color::UNSPECIFIED };
-pub const OTHER: PictureFormat = PictureFormat { width: 32, height: 24, color: Color::UNSPECIFIED };
+pub const SMALL: PictureFormat = PictureFormat::new(64, 48, Color::UNSPECIFIED);
+pub const OTHER: PictureFormat = PictureFormat::new(32, 24, Color::UNSPECIFIED);
 
 /// Waits for a state, not for a time; the deadline is far beyond what a loaded machine needs.
 pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
@@ -76,7 +76,7 @@ pub fn publish(camera: &mut Camera, format: PictureFormat, value: u8) -> u64 {
         Ok(mut slot) => {
             slot.write_nv12(Plane::new(&luma, width), Plane::new(&chroma, chroma_row))
                 .expect("the planes fit");
-            Some(slot.publish(Stamp { timestamp_ns: vas_shm_writer::monotonic_ns(), damaged: false }).get())
+            Some(slot.publish(Stamp::now()).get())
         }
         Err(NotExported::Preparing) => None,
         Err(other) => panic!("not exported: {other}"),
@@ -110,6 +110,7 @@ pub fn word_u32(meta: &File, offset: u64) -> u32 {
 
 pub const STATE: u64 = 56;
 pub const FRAME_ID: u64 = 8;
+pub const DATA_INODE: u64 = 88;
 pub const HEARTBEAT: u64 = 104;
 pub const SLOT_TABLE: u64 = 256;
 pub const LIVE: u32 = 1;

@@ -9,9 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use vas_e2e::pattern::{self, Mark, SIZES};
-use vas_shm_writer::{
-    CameraId, Color, Exporter, ExporterConfig, PictureFormat, Plane, SlotCount, Stamp, monotonic_ns,
-};
+use vas_shm_writer::{CameraId, Color, Exporter, ExporterConfig, PictureFormat, Plane, SlotCount, Stamp};
 
 /// How long one size stays once it is published.
 const SIZE_STAYS: Duration = Duration::from_millis(100);
@@ -46,10 +44,7 @@ fn run(arguments: &[String]) -> Result<(), Box<dyn std::error::Error>> {
         ours.store(true, Ordering::Relaxed);
     });
 
-    let exporter = Exporter::start(ExporterConfig {
-        slots: SlotCount::new(slots.parse()?)?,
-        ..ExporterConfig::new(base)
-    })?;
+    let exporter = Exporter::start(ExporterConfig::new(base).slots(SlotCount::new(slots.parse()?)?))?;
     let id = CameraId::new(camera)?;
     let mut camera = Some(exporter.camera(id)?);
     let mut next = Mark { size: 0, number: 1 };
@@ -63,12 +58,12 @@ fn run(arguments: &[String]) -> Result<(), Box<dyn std::error::Error>> {
         let packed = pattern::picture(next);
         let (luma, chroma) = packed.split_at((width * height) as usize);
         // While files are being made there is no slot: a picture less.
-        let Ok(mut slot) = open.slot(PictureFormat { width, height, color: Color::UNSPECIFIED }) else {
+        let Ok(mut slot) = open.slot(PictureFormat::new(width, height, Color::UNSPECIFIED)) else {
             std::thread::yield_now();
             continue;
         };
         slot.write_nv12(Plane::new(luma, width as usize), Plane::new(chroma, width as usize))?;
-        slot.publish(Stamp { timestamp_ns: monotonic_ns(), damaged: false });
+        slot.publish(Stamp::now());
         next.number += 1;
         if changes_size && size_since.get_or_insert_with(Instant::now).elapsed() > SIZE_STAYS {
             next.size = 1 - next.size;
