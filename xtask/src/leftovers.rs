@@ -27,16 +27,17 @@ impl Before {
 
     /// Fails, naming each, when the run left anything.
     pub(crate) fn nothing_left(&self, workspace: &Workspace) -> Outcome {
-        let look = || -> Vec<String> {
-            let files = entries().into_iter().filter(|name| !self.entries.contains(name));
-            let files = files.map(|name| format!("{SHARED_MEMORY}/{}", name.to_string_lossy()));
-            files.chain(processes(&workspace.target)).collect()
-        };
-        if run::wait_for(GRACE, || look().is_empty().then_some(())).is_some() {
+        if run::wait_for(GRACE, || self.left(&workspace.target).is_empty().then_some(())).is_some() {
             ui::good("nothing new in /dev/shm, no process of this build folder is running");
             return Ok(());
         }
-        Err(Failure::new(format!("left behind: {}", look().join(", "))))
+        Err(Failure::new(format!("left behind: {}", self.left(&workspace.target).join(", "))))
+    }
+
+    fn left(&self, target: &Path) -> Vec<String> {
+        let files = entries().into_iter().filter(|name| !self.entries.contains(name));
+        let files = files.map(|name| format!("{SHARED_MEMORY}/{}", name.to_string_lossy()));
+        files.chain(processes(target)).collect()
     }
 }
 
@@ -71,4 +72,34 @@ fn processes(target: &Path) -> Vec<String> {
                 .then(|| format!("process {id} ({})", program.display()))
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+    use crate::process::Process;
+
+    #[test]
+    fn a_new_name_in_shared_memory_is_found() {
+        let before = Before::look();
+        let folder = tempfile::Builder::new().prefix("vas-xtask-").tempdir_in(SHARED_MEMORY).unwrap();
+        let name = folder.path().display().to_string();
+        assert!(before.left(Path::new("/nowhere")).contains(&name));
+        drop(folder);
+        assert!(!before.left(Path::new("/nowhere")).contains(&name));
+    }
+
+    #[test]
+    fn a_program_of_the_build_folder_that_still_runs_is_found() {
+        let target = tempfile::tempdir().unwrap();
+        let program = target.path().join("vas-ingest");
+        fs::copy("/bin/sleep", &program).unwrap();
+        let mut process = Process::start("sleep", Command::new(&program).arg("600")).unwrap();
+        let found = run::wait_for(GRACE, || processes(target.path()).pop()).unwrap();
+        assert!(found.ends_with("vas-ingest)"), "{found}");
+        process.stop().unwrap();
+        assert!(processes(target.path()).is_empty());
+    }
 }
