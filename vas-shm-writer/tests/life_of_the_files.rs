@@ -458,7 +458,7 @@ fn a_base_is_found_again_after_the_working_directory_changed() {
     let base = Base::new();
     let program = std::env::current_exe().unwrap();
     let status = std::process::Command::new(program)
-        .args(["--exact", "helper_with_a_relative_base", "--ignored"])
+        .args(["--exact", "helper_with_a_relative_base"])
         .current_dir("/dev/shm")
         .env("VAS_TEST_BASE", base.0.file_name().unwrap())
         .status()
@@ -467,10 +467,12 @@ fn a_base_is_found_again_after_the_working_directory_changed() {
     assert!(!base.meta("front").exists() && !base.data("front").exists());
 }
 
+/// The other side of the test above; does nothing unless that calls it.
 #[test]
-#[ignore = "run by a_base_is_found_again_after_the_working_directory_changed"]
 fn helper_with_a_relative_base() {
-    let name = std::env::var("VAS_TEST_BASE").unwrap();
+    let Ok(name) = std::env::var("VAS_TEST_BASE") else {
+        return;
+    };
     let exporter = vas_shm_writer::Exporter::start(vas_shm_writer::ExporterConfig::new(&name)).unwrap();
     let mut camera = exporter.camera(id("front")).unwrap();
     publish(&mut camera, SMALL, 1);
