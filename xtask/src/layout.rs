@@ -103,13 +103,12 @@ pub(crate) fn check(workspace: &Workspace) -> Outcome {
     ui::good(&format!("the structs are what {GOLDEN} says"));
 
     if is_released(workspace)? {
-        let tag = run::output(workspace_git(workspace).args([
-            "describe",
-            "--tags",
-            "--abbrev=0",
-            "--match",
-            RELEASE_TAGS,
-        ]))?;
+        let describe = ["describe", "--tags", "--abbrev=0", "--match", RELEASE_TAGS];
+        let tag = run::output(workspace_git(workspace).args(describe)).map_err(|failure| {
+            Failure::new(format!(
+                "CHANGELOG.md says that version 1 is released, and no tag {RELEASE_TAGS} is there to compare with: `git fetch --tags`, or tag the release ({failure})"
+            ))
+        })?;
         let released =
             run::output(workspace_git(workspace).args(["show", &format!("{}:{GOLDEN}", tag.trim())]))?;
         let broken = broken(&released, &golden);
