@@ -1,7 +1,15 @@
 //! The folders of one test.
 
+use rustix::fs::{FlockOperation, flock};
+use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use tempfile::TempDir;
+
+const SHARED_MEMORY: &str = "/dev/shm";
+const PREFIX: &str = "vas-e2e-";
+/// A folder that is younger may just not be locked yet.
+const SETTLED: Duration = Duration::from_secs(60);
 
 /// A folder in shared memory for the base directory, and one for files; both are removed at the end, and a second run beside
 /// this one has its own.
@@ -9,6 +17,26 @@ use tempfile::TempDir;
 pub struct Scene {
     shared_memory: TempDir,
     files: TempDir,
+    /// Says to others that the folder is in use. Gone with the process, however that ends.
+    _lock: File,
+}
+
+/// Removes what tests left in shared memory that were interrupted.
+fn remove_abandoned() {
+    for entry in std::fs::read_dir(SHARED_MEMORY).into_iter().flatten().flatten() {
+        let is_settled = entry
+            .metadata()
+            .and_then(|metadata| metadata.modified())
+            .is_ok_and(|modified| modified.elapsed().is_ok_and(|age| age > SETTLED));
+        if !is_settled || !entry.file_name().to_string_lossy().starts_with(PREFIX) {
+            continue;
+        }
+        // Another user's, or removed by another test at this moment: not ours to remove.
+        let Ok(folder) = File::open(entry.path()) else { continue };
+        if flock(&folder, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
 }
 
 impl Scene {
@@ -18,9 +46,12 @@ impl Scene {
     /// When the system does not allow it.
     #[must_use]
     pub fn new() -> Self {
-        let shared_memory =
-            tempfile::Builder::new().prefix("vas-e2e-").tempdir_in("/dev/shm").expect("a folder in /dev/shm");
-        Self { shared_memory, files: tempfile::tempdir().expect("a temporary folder") }
+        remove_abandoned();
+        let shared_memory = tempfile::Builder::new().prefix(PREFIX).tempdir_in(SHARED_MEMORY);
+        let shared_memory = shared_memory.expect("a folder in shared memory");
+        let lock = File::open(shared_memory.path()).expect("open the folder just made");
+        flock(&lock, FlockOperation::LockExclusive).expect("lock the folder just made");
+        Self { shared_memory, files: tempfile::tempdir().expect("a temporary folder"), _lock: lock }
     }
 
     /// The base directory. It does not exist until a server makes it.
