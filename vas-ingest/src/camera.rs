@@ -220,10 +220,10 @@ impl Camera {
     }
 
     fn set_live(&mut self, live: bool) {
-        if std::mem::replace(&mut self.is_live, live) != live {
-            if let Some(export) = &mut self.export {
-                export.set_live(live);
-            }
+        if std::mem::replace(&mut self.is_live, live) != live
+            && let Some(export) = &mut self.export
+        {
+            export.set_live(live);
         }
     }
 

@@ -410,10 +410,9 @@ impl File<'_> {
             .as_ref()
             .map(|value| self.at(value))
             .or(keys.password_file.as_ref().map(|value| self.at(value)))
+            && from_url.is_some()
         {
-            if from_url.is_some() {
-                return fail(format!("{at}: the url of camera {id} has a password already: keep one"));
-            }
+            return fail(format!("{at}: the url of camera {id} has a password already: keep one"));
         }
         if from_url.is_some() {
             return Ok(from_url);

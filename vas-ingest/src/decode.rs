@@ -379,7 +379,7 @@ mod tests {
         match made {
             Ok(status) => assert!(status.success()),
             Err(why) => {
-                eprintln!("SKIPPED: no clip, the ffmpeg program cannot be started: {why}");
+                vas_test_support::skipped(&format!("no clip, the ffmpeg program cannot be started: {why}"));
                 return None;
             }
         }

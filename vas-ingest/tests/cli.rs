@@ -123,7 +123,7 @@ fn clip(directory: &Path) -> Option<PathBuf> {
         Ok(output) if output.status.success() => Some(file),
         Ok(output) => panic!("ffmpeg: {}", stderr(&output)),
         Err(why) => {
-            eprintln!("SKIPPED: no clip, the ffmpeg program cannot be started: {why}");
+            vas_test_support::skipped(&format!("no clip, the ffmpeg program cannot be started: {why}"));
             None
         }
     }
@@ -134,7 +134,7 @@ fn tmpfs() -> Option<tempfile::TempDir> {
     match tempfile::Builder::new().prefix("vas-ingest-test-").tempdir_in("/dev/shm") {
         Ok(directory) => Some(directory),
         Err(why) => {
-            eprintln!("SKIPPED: no directory in /dev/shm: {why}");
+            vas_test_support::skipped(&format!("no directory in /dev/shm: {why}"));
             None
         }
     }

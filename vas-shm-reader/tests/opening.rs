@@ -149,7 +149,7 @@ fn a_reader_may_insist_on_the_owner() {
 #[test]
 fn nobody_but_the_group_gets_in_and_is_told_whose_it_is() {
     if !rustix::process::geteuid().is_root() {
-        eprintln!("SKIPPED: needs root to become another user");
+        vas_test_support::skipped("needs root to become another user");
         return;
     }
     let base = Base::new();

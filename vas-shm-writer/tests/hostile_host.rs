@@ -54,7 +54,7 @@ fn a_base_on_a_disk_is_refused() {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let statfs = rustix::fs::statfs(folder).unwrap();
     if statfs.f_type == 0x0102_1994 {
-        eprintln!("SKIPPED: the target directory is itself on a tmpfs");
+        vas_test_support::skipped("the target directory is itself on a tmpfs");
         return;
     }
     let base = Base(folder.join(format!("base-{}", std::process::id())));
@@ -72,7 +72,7 @@ fn only_the_base_itself_is_made_not_what_is_above_it() {
 #[test]
 fn a_base_of_another_user_is_refused_with_both_uids() {
     if !is_root() {
-        eprintln!("SKIPPED: needs root to make a directory of another user");
+        vas_test_support::skipped("needs root to make a directory of another user");
         return;
     }
     let base = Base::new();
@@ -100,7 +100,7 @@ fn a_camera_directory_that_is_a_link_is_not_followed() {
 #[test]
 fn the_configured_group_gets_the_directories_and_the_files() {
     if !is_root() {
-        eprintln!("SKIPPED: needs root to choose a group");
+        vas_test_support::skipped("needs root to choose a group");
         return;
     }
     let base = Base::new();
@@ -152,7 +152,7 @@ impl Drop for Mount {
 #[test]
 fn without_room_the_camera_is_not_exported_and_comes_back_when_there_is_room() {
     let Some(mount) = Mount::new("16k") else {
-        eprintln!("SKIPPED: needs root to mount a tmpfs");
+        vas_test_support::skipped("needs root to mount a tmpfs");
         return;
     };
     let exporter = mount.0.start();
@@ -170,7 +170,7 @@ fn without_room_the_camera_is_not_exported_and_comes_back_when_there_is_room() {
 fn a_new_pair_that_does_not_fit_beside_the_old_takes_its_place() {
     // 64 x 48 takes 3 slots of 8192 bytes and a page, 96 x 72 takes 3 of 16384 and a page: both together do not fit.
     let Some(mount) = Mount::new("72k") else {
-        eprintln!("SKIPPED: needs root to mount a tmpfs");
+        vas_test_support::skipped("needs root to mount a tmpfs");
         return;
     };
     let exporter = mount.0.start();
@@ -188,7 +188,7 @@ fn a_new_pair_that_does_not_fit_beside_the_old_takes_its_place() {
 #[test]
 fn a_file_system_without_a_limit_has_room() {
     let Some(mount) = Mount::new("0") else {
-        eprintln!("SKIPPED: needs root to mount a tmpfs");
+        vas_test_support::skipped("needs root to mount a tmpfs");
         return;
     };
     let exporter = mount.0.start();

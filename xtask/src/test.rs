@@ -7,8 +7,17 @@ use crate::failure::{Context, Failure, Outcome};
 use crate::workspace::Workspace;
 use crate::{clips, no_std, run, setup, ui};
 
+/// What becomes of a test that cannot run here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Skips {
+    /// It says SKIPPED and why, and passes.
+    Said,
+    /// It fails.
+    Refused,
+}
+
 /// Set-up, clips, build, tests; `args` go to `cargo test`.
-pub(crate) fn command(workspace: &Workspace, args: &[String]) -> Outcome {
+pub(crate) fn command(workspace: &Workspace, args: &[String], skips: Skips) -> Outcome {
     setup::run(setup::Level::Test)?;
     let clips = clips::make(workspace, clips::Wanted::All)?;
 
@@ -24,6 +33,9 @@ pub(crate) fn command(workspace: &Workspace, args: &[String]) -> Outcome {
         command.arg("--workspace");
     }
     command.args(args).env("VAS_CLIPS", &clips);
+    if skips == Skips::Refused {
+        command.env("VAS_NO_SKIP", "1");
+    }
     let counts = counted(&mut command)?;
 
     no_std::prove(workspace)?;

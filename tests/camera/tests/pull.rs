@@ -15,7 +15,7 @@ const PICTURES: usize = 30;
 fn ffmpeg_is_there() -> bool {
     let there = Command::new("ffmpeg").arg("-version").output().is_ok_and(|output| output.status.success());
     if !there {
-        println!("SKIPPED: the ffmpeg program is not installed (Debian: apt-get install ffmpeg)");
+        vas_test_support::skipped("the ffmpeg program is not installed (Debian: apt-get install ffmpeg)");
     }
     there
 }

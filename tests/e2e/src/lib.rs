@@ -24,7 +24,6 @@ pub mod reader;
 pub mod scene;
 pub mod server;
 
-use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 /// Far beyond what a loaded machine needs. Tests wait for states; this is when a state counts as "never".
@@ -45,17 +44,7 @@ pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// Says that the test of this thread is skipped; past the test harness, which hides the output of tests that end well.
-///
-/// # Panics
-/// With `VAS_NO_SKIP=1`: for machines that must be able to run everything.
-pub fn skip(why: &str) {
-    let thread = std::thread::current();
-    let name = thread.name().unwrap_or("a test");
-    assert!(std::env::var_os("VAS_NO_SKIP").is_none_or(|value| value != "1"), "{name} cannot run: {why}");
-    // A closed stderr hides the line and is no reason to fail.
-    let _ = writeln!(std::io::stderr(), "SKIPPED: {name}: {why}");
-}
+pub use vas_test_support::skipped as skip;
 
 /// Gives the value, or skips the test that it stands in.
 #[macro_export]
