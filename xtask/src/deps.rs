@@ -1,9 +1,9 @@
 //! `cargo xtask deps`: the walls between the crates, proved from what cargo resolves and from the sources.
 //!
 //! Readers never link a writer or FFmpeg, the contract needs no std, `unsafe` stands only in the named modules, and
-//! nothing needs a newer Rust than the workspace says.
+//! no crate needs a newer Rust than it says.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -39,7 +39,10 @@ pub(crate) fn command(workspace: &Workspace) -> Outcome {
     let checks: [(&str, Outcome<Vec<String>>); 5] = [
         ("nobody links what stands behind a wall", walls(workspace)),
         ("only vas-ingest links FFmpeg", ffmpeg(workspace, &members)),
-        ("no dependency needs a newer Rust than the workspace", rust_versions(&metadata)),
+        (
+            "no dependency needs a newer Rust than the crate that uses it promises",
+            rust_versions(&metadata, &members),
+        ),
         ("vas-shm-proto forbids unsafe code and never names std or alloc", proto_source(workspace)),
         ("unsafe code stands only in the named modules", unsafe_places(workspace, &members)),
     ];
@@ -63,6 +66,7 @@ pub(crate) fn command(workspace: &Workspace) -> Outcome {
 }
 
 struct Member {
+    id: String,
     name: String,
     folder: PathBuf,
 }
@@ -83,6 +87,7 @@ fn members(metadata: &Value) -> Vec<Member> {
         .filter(|package| package["id"].as_str().is_some_and(|id| ids.contains(id)))
         .filter_map(|package| {
             Some(Member {
+                id: package["id"].as_str()?.to_owned(),
                 name: package["name"].as_str()?.to_owned(),
                 folder: Path::new(package["manifest_path"].as_str()?).parent()?.to_owned(),
             })
@@ -142,27 +147,52 @@ fn parsed_version(text: &str) -> Option<(u32, u32, u32)> {
     Some((numbers.next()??, numbers.next().unwrap_or(Some(0))?, numbers.next().unwrap_or(Some(0))?))
 }
 
-fn rust_versions(metadata: &Value) -> Outcome<Vec<String>> {
-    let ours = packages(metadata)
-        .find(|package| package["name"] == PROTO)
-        .and_then(|package| package["rust_version"].as_str())
-        .ok_or_else(|| Failure::new(format!("{PROTO} states no rust-version")))?;
-    let limit =
-        parsed_version(ours).ok_or_else(|| Failure::new(format!("rust-version {ours} is no version")))?;
-    Ok(packages(metadata)
-        .filter_map(|package| {
-            let needs = package["rust_version"].as_str()?;
-            let too_new = parsed_version(needs).is_none_or(|needs| needs > limit);
-            too_new.then(|| {
-                let (name, version) = (package["name"].as_str(), package["version"].as_str());
-                format!(
-                    "{} {} needs Rust {needs}, the workspace promises {ours}",
-                    name.unwrap_or("?"),
-                    version.unwrap_or("?")
-                )
-            })
-        })
-        .collect())
+/// Each member against everything that it links, builds or is tested with.
+fn rust_versions(metadata: &Value, members: &[Member]) -> Outcome<Vec<String>> {
+    let packages: BTreeMap<&str, &Value> =
+        packages(metadata).filter_map(|package| Some((package["id"].as_str()?, package))).collect();
+    let nodes: BTreeMap<&str, &Value> = metadata["resolve"]["nodes"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|node| Some((node["id"].as_str()?, node)))
+        .collect();
+    let mut problems = Vec::new();
+    for member in members {
+        let ours = packages.get(&*member.id).and_then(|package| package["rust_version"].as_str());
+        let limit = ours.and_then(parsed_version);
+        let (Some(ours), Some(limit)) = (ours, limit) else {
+            problems.push(format!("{} states no rust-version", member.name));
+            continue;
+        };
+        let mut seen = BTreeSet::new();
+        let mut open = vec![&*member.id];
+        while let Some(id) = open.pop() {
+            if !seen.insert(id) {
+                continue;
+            }
+            // Tests of the member itself count; those of another member are that one's business.
+            let counts = |dependency: &&Value| {
+                let mut kinds = dependency["dep_kinds"].as_array().into_iter().flatten();
+                id == member.id || kinds.any(|kind| kind["kind"] != "dev")
+            };
+            let dependencies = nodes.get(id).and_then(|node| node["deps"].as_array()).into_iter().flatten();
+            open.extend(dependencies.filter(counts).filter_map(|dependency| dependency["pkg"].as_str()));
+        }
+        for package in seen.into_iter().filter_map(|id| packages.get(id)) {
+            let Some(needs) = package["rust_version"].as_str() else { continue };
+            if parsed_version(needs).is_none_or(|needs| needs > limit) {
+                let name = |key: &str| package[key].as_str().unwrap_or("?").to_owned();
+                problems.push(format!(
+                    "{} promises Rust {ours}, but {} {} needs {needs}",
+                    member.name,
+                    name("name"),
+                    name("version")
+                ));
+            }
+        }
+    }
+    Ok(problems)
 }
 
 /// Every `.rs` file below a folder, build folders left out.
