@@ -131,10 +131,10 @@ fn clip(directory: &Path) -> Option<PathBuf> {
 
 /// A directory on a tmpfs, for a base directory in it.
 fn tmpfs() -> Option<tempfile::TempDir> {
-    match tempfile::Builder::new().prefix("vas-ingest-test-").tempdir_in("/dev/shm") {
+    match tempfile::Builder::new().prefix("vas-ingest-test-").tempdir_in(vas_test_support::shared_memory()) {
         Ok(directory) => Some(directory),
         Err(why) => {
-            vas_test_support::skipped(&format!("no directory in /dev/shm: {why}"));
+            vas_test_support::skipped(&format!("no directory in shared memory: {why}"));
             None
         }
     }

@@ -54,12 +54,16 @@ pub(crate) fn open_base(path: &Path, group: Option<u32>) -> Result<Directory, Ba
     // A slash at the end would make the kernel follow a link there.
     let path = &path.components().collect::<PathBuf>();
     let mut opened = rustix::fs::open(path, directory_flags, Mode::empty());
+    let mut made = false;
     if matches!(opened, Err(Errno::NOENT)) {
         match rustix::fs::mkdir(path, Mode::from_raw_mode(DIRECTORY_MODE)) {
             // The mask may have left not even the owner in. The directory above is the operator's or sticky, so the name still
             // is what we made.
-            Ok(()) => rustix::fs::chmod(path, Mode::from_raw_mode(DIRECTORY_MODE))
-                .map_err(|errno| io("chmod", path, errno))?,
+            Ok(()) => {
+                made = true;
+                rustix::fs::chmod(path, Mode::from_raw_mode(DIRECTORY_MODE))
+                    .map_err(|errno| io("chmod", path, errno))?;
+            }
             // Somebody was quicker; whose it is will be seen.
             Err(Errno::EXIST) => {}
             Err(Errno::NOENT) => {
@@ -91,6 +95,9 @@ pub(crate) fn open_base(path: &Path, group: Option<u32>) -> Result<Directory, Ba
     #[allow(clippy::unnecessary_cast, reason = "the type of f_type differs between architectures")]
     let fs_type = statfs.f_type as i64;
     if fs_type != TMPFS_MAGIC {
+        if made {
+            let _ = rustix::fs::rmdir(path);
+        }
         return Err(BaseError::NotTmpfs { base: path.to_owned(), fs_type });
     }
     let directory = Directory { fd, path: path.to_owned() };

@@ -59,6 +59,7 @@ fn a_base_on_a_disk_is_refused() {
     }
     let base = Base(folder.join(format!("base-{}", std::process::id())));
     assert!(matches!(refusal(&base), BaseError::NotTmpfs { .. }));
+    assert!(!base.0.exists(), "what was made to be looked at is removed again");
 }
 
 #[test]

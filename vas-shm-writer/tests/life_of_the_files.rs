@@ -188,23 +188,11 @@ fn a_retired_pair_is_emptied_at_once_when_another_retires_and_again_when_a_reade
             "no frame of it validates any more"
         );
     }
-    // Looking at a hole through a mapping makes the kernel allocate it again.
-    for page in (0..map.len()).step_by(4096) {
-        touch(&map, page);
-    }
+    // Looking at a hole through a mapping makes the kernel allocate it again; a mapping that is filled at once looks at all.
+    let again = memmap2::MmapOptions::new().populate().map_raw_read_only(&data).unwrap();
     assert!(blocks(&data) > 0);
     until("the holes are made again", || (blocks(&data) == 0).then_some(()));
-}
-
-fn touch(map: &memmap2::MmapRaw, at: usize) {
-    assert!(at < map.len());
-    // SAFETY: inside the mapping (asserted above), which lives.
-    #[allow(unsafe_code, reason = "a load through a mapping, as a reader does it")]
-    let place = unsafe { map.as_ptr().add(at) };
-    // SAFETY: readable, and a byte has neither alignment nor invalid values.
-    #[allow(unsafe_code, reason = "a load through a mapping, as a reader does it")]
-    let byte = unsafe { place.read_volatile() };
-    std::hint::black_box(byte);
+    drop((map, again));
 }
 
 #[test]
@@ -459,7 +447,7 @@ fn a_base_is_found_again_after_the_working_directory_changed() {
     let program = std::env::current_exe().unwrap();
     let status = std::process::Command::new(program)
         .args(["--exact", "helper_with_a_relative_base"])
-        .current_dir("/dev/shm")
+        .current_dir(vas_test_support::shared_memory())
         .env("VAS_TEST_BASE", base.0.file_name().unwrap())
         .status()
         .unwrap();
@@ -476,7 +464,7 @@ fn helper_with_a_relative_base() {
     let exporter = vas_shm_writer::Exporter::start(vas_shm_writer::ExporterConfig::new(&name)).unwrap();
     let mut camera = exporter.camera(id("front")).unwrap();
     publish(&mut camera, SMALL, 1);
-    let meta = open(&std::path::Path::new("/dev/shm").join(&name).join("front/frame.meta"));
+    let meta = open(&vas_test_support::shared_memory().join(&name).join("front/frame.meta"));
     std::env::set_current_dir("/").unwrap();
     let first = word_u64(&meta, HEARTBEAT);
     until("two heartbeats, after each of which the names were looked at", || {

@@ -1,56 +1,76 @@
 //! What a run leaves behind: files in shared memory, and processes of this build folder.
 
-use std::collections::BTreeSet;
-use std::ffi::OsString;
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::failure::{Failure, Outcome};
+use crate::failure::{Context, Failure, Outcome};
 use crate::workspace::Workspace;
 use crate::{run, ui};
 
 const SHARED_MEMORY: &str = "/dev/shm";
+const PREFIX: &str = "vas-ci-";
 /// Programs that were told to stop get this long before they count as left over.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// What was there before the run.
-pub(crate) struct Before {
-    entries: BTreeSet<OsString>,
+/// A directory in shared memory that belongs to this run, so that a run beside it is no matter. Dropping it removes it.
+pub(crate) struct Folder {
+    path: PathBuf,
 }
 
-impl Before {
-    pub(crate) fn look() -> Self {
-        Self { entries: entries() }
+impl Folder {
+    pub(crate) fn make() -> Outcome<Self> {
+        sweep();
+        let path = Path::new(SHARED_MEMORY).join(format!("{PREFIX}{}", std::process::id()));
+        let make = || -> std::io::Result<()> {
+            fs::create_dir(&path)?;
+            // As /dev/shm itself: some tests become another user.
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o1777))
+        };
+        make().context(|| format!("make the directory {}", path.display()))?;
+        Ok(Self { path })
+    }
+
+    /// Where tests make their base directories: the value of `VAS_TEST_SHM`.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Fails, naming each, when the run left anything.
     pub(crate) fn nothing_left(&self, workspace: &Workspace) -> Outcome {
         if run::wait_for(GRACE, || self.left(&workspace.target).is_empty().then_some(())).is_some() {
-            ui::good("nothing new in /dev/shm, no process of this build folder is running");
+            ui::good("nothing is left in shared memory, no process of this build folder is running");
             return Ok(());
         }
         Err(Failure::new(format!("left behind: {}", self.left(&workspace.target).join(", "))))
     }
 
     fn left(&self, target: &Path) -> Vec<String> {
-        let files = entries().into_iter().filter(|name| !self.entries.contains(name));
-        let files = files.map(|name| format!("{SHARED_MEMORY}/{}", name.to_string_lossy()));
-        files.chain(processes(target)).collect()
+        let files = fs::read_dir(&self.path).into_iter().flatten().filter_map(Result::ok);
+        files.map(|entry| entry.path().display().to_string()).chain(processes(target)).collect()
     }
 }
 
-/// Names in shared memory that belong to this user.
-fn entries() -> BTreeSet<OsString> {
-    let ours = rustix::process::geteuid().as_raw();
-    fs::read_dir(SHARED_MEMORY)
-        .into_iter()
-        .flatten()
-        .filter_map(Result::ok)
-        .filter(|entry| entry.metadata().is_ok_and(|metadata| metadata.uid() == ours))
-        .map(|entry| entry.file_name())
-        .collect()
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.path) {
+            ui::bad(&format!("remove {}: {error}", self.path.display()));
+        }
+    }
+}
+
+/// Removes the directories of runs that were killed before they could.
+fn sweep() {
+    for entry in fs::read_dir(SHARED_MEMORY).into_iter().flatten().filter_map(Result::ok) {
+        let name = entry.file_name();
+        let Some(id) = name.to_str().and_then(|name| name.strip_prefix(PREFIX)) else { continue };
+        let is_id = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit());
+        if is_id && !Path::new("/proc").join(id).exists() {
+            // One of another user stays; it is theirs to remove.
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
 }
 
 /// Running programs that stand in the build folder, this one left out.
@@ -82,13 +102,15 @@ mod tests {
     use crate::process::Process;
 
     #[test]
-    fn a_new_name_in_shared_memory_is_found() {
-        let before = Before::look();
-        let folder = tempfile::Builder::new().prefix("vas-xtask-").tempdir_in(SHARED_MEMORY).unwrap();
-        let name = folder.path().display().to_string();
-        assert!(before.left(Path::new("/nowhere")).contains(&name));
+    fn what_a_run_leaves_in_its_folder_is_found_and_the_folder_goes_with_it() {
+        let folder = Folder::make().unwrap();
+        let path = folder.path().to_owned();
+        let target = Path::new("/nowhere");
+        assert_eq!(folder.left(target), Vec::<String>::new());
+        fs::write(path.join("forgotten"), b"").unwrap();
+        assert_eq!(folder.left(target), [path.join("forgotten").display().to_string()]);
         drop(folder);
-        assert!(!before.left(Path::new("/nowhere")).contains(&name));
+        assert!(!path.exists());
     }
 
     #[test]

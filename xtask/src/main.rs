@@ -101,7 +101,7 @@ fn carry_out(verb: Verb) -> Outcome {
         Verb::Setup { level } => setup::command(level),
         Verb::Demo(options) => demo::command(&workspace()?, &options),
         Verb::Clips => clips::command(&workspace()?),
-        Verb::Test { args } => test::command(&workspace()?, &args, test::Skips::Said),
+        Verb::Test { args } => test::command(&workspace()?, &args, None),
         Verb::Ci => ci::command(&workspace()?),
         Verb::Fresh(options) => fresh::command(&workspace()?, &options),
         Verb::Deps => deps::command(&workspace()?),

@@ -40,7 +40,10 @@ fn quoted(word: &OsStr) -> String {
 pub(crate) fn shown(command: &Command) -> String {
     let mut words: Vec<String> = command
         .get_envs()
-        .filter_map(|(name, value)| Some(format!("{}={}", name.to_string_lossy(), quoted(value?))))
+        .filter_map(|(name, value)| Some((name.to_string_lossy(), value?)))
+        // Addresses of the host's proxies and package indexes; there may be a password in one.
+        .filter(|(name, _)| name != "HOST_ENVIRONMENT")
+        .map(|(name, value)| format!("{name}={}", quoted(value)))
         .collect();
     let program = Path::new(command.get_program()).file_name().unwrap_or(command.get_program());
     words.push(quoted(program));

@@ -60,7 +60,9 @@ const NEEDS: &[Need] = &[
         why: "vas-ingest receives and decodes with them",
         level: Level::Demo,
         is_met: || {
-            let libraries = ["--exists", "libavcodec", "libavformat", "libavutil", "libswscale"];
+            // FFmpeg 5.0: before it the timeout of RTSP had another name, and several functions other arguments.
+            let libraries =
+                ["--exists", "libavcodec >= 59", "libavformat >= 59", "libavutil >= 57", "libswscale >= 6"];
             run::succeeds("pkg-config", libraries)
         },
         packages: Packages::Named(&["libavcodec-dev", "libavformat-dev", "libavutil-dev", "libswscale-dev"]),

@@ -5,8 +5,8 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tempfile::TempDir;
+use vas_test_support::shared_memory;
 
-const SHARED_MEMORY: &str = "/dev/shm";
 const PREFIX: &str = "vas-e2e-";
 /// A folder that is younger may just not be locked yet.
 const SETTLED: Duration = Duration::from_secs(60);
@@ -23,7 +23,7 @@ pub struct Scene {
 
 /// Removes what tests left in shared memory that were interrupted.
 fn remove_abandoned() {
-    for entry in std::fs::read_dir(SHARED_MEMORY).into_iter().flatten().flatten() {
+    for entry in std::fs::read_dir(shared_memory()).into_iter().flatten().flatten() {
         let is_settled = entry
             .metadata()
             .and_then(|metadata| metadata.modified())
@@ -47,7 +47,7 @@ impl Scene {
     #[must_use]
     pub fn new() -> Self {
         remove_abandoned();
-        let shared_memory = tempfile::Builder::new().prefix(PREFIX).tempdir_in(SHARED_MEMORY);
+        let shared_memory = tempfile::Builder::new().prefix(PREFIX).tempdir_in(shared_memory());
         let shared_memory = shared_memory.expect("a folder in shared memory");
         let lock = File::open(shared_memory.path()).expect("open the folder just made");
         flock(&lock, FlockOperation::LockExclusive).expect("lock the folder just made");

@@ -20,7 +20,8 @@ impl Base {
     pub fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        Self(PathBuf::from(format!("/dev/shm/vas-test-writer-{}-{number}", std::process::id())))
+        let name = format!("vas-test-writer-{}-{number}", std::process::id());
+        Self(vas_test_support::shared_memory().join(name))
     }
 
     pub fn start(&self) -> Exporter {

@@ -13,8 +13,8 @@ use vas_shm_writer::{CameraId, Color, Exporter, ExporterConfig, PictureFormat, P
 
 /// How long one size stays once it is published.
 const SIZE_STAYS: Duration = Duration::from_millis(100);
-/// Pictures between two restarts.
-const RUN_PICTURES: u64 = 200;
+/// How long a camera runs once it publishes; a reader looks for its successor at most every 100 ms.
+const RUN_LASTS: Duration = Duration::from_millis(300);
 
 fn main() -> ExitCode {
     match run(&std::env::args().skip(1).collect::<Vec<_>>()) {
@@ -48,7 +48,7 @@ fn run(arguments: &[String]) -> Result<(), Box<dyn std::error::Error>> {
     let id = CameraId::new(camera)?;
     let mut camera = Some(exporter.camera(id)?);
     let mut next = Mark { size: 0, number: 1 };
-    let mut size_since: Option<Instant> = None;
+    let mut since: Option<Instant> = None;
     while !ended.load(Ordering::Relaxed) {
         let Some(open) = &mut camera else {
             camera = Some(exporter.camera(id)?);
@@ -65,12 +65,14 @@ fn run(arguments: &[String]) -> Result<(), Box<dyn std::error::Error>> {
         slot.write_nv12(Plane::new(luma, width as usize), Plane::new(chroma, width as usize))?;
         slot.publish(Stamp::now());
         next.number += 1;
-        if changes_size && size_since.get_or_insert_with(Instant::now).elapsed() > SIZE_STAYS {
+        let published_for = since.get_or_insert_with(Instant::now).elapsed();
+        if changes_size && published_for > SIZE_STAYS {
             next.size = 1 - next.size;
-            size_since = None;
+            since = None;
         }
-        if restarts && next.number % RUN_PICTURES == 0 {
+        if restarts && published_for > RUN_LASTS {
             camera = None;
+            since = None;
         }
     }
     drop(camera);
