@@ -1,0 +1,22 @@
+//! The front page shows what is compiled.
+
+use std::path::Path;
+
+fn text(path: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+#[test]
+fn the_reader_on_the_front_page_is_the_example_that_is_compiled() {
+    let page = text("README.md");
+    let (_, shown) = page.split_once("```rust\n").expect("the page has a reader");
+    let (shown, _) = shown.split_once("```").expect("it ends");
+    let example = text("vas-shm-reader/examples/ten_lines.rs");
+    let code: String = example
+        .lines()
+        .skip_while(|line| line.starts_with("//!") || line.is_empty())
+        .map(|line| line.to_owned() + "\n")
+        .collect();
+    assert_eq!(shown, code);
+}
