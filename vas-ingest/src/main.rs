@@ -1,9 +1,14 @@
 //! `vas-ingest`: the server's command line.
 
+mod stderr;
+
 use clap::{Parser, Subcommand};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use std::ffi::c_int;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use stderr::Stderr;
 use tracing_subscriber::EnvFilter;
 use vas_ingest::config::{Config, EXPORT_ENABLED_VARIABLE, Request};
 use vas_ingest::redact;
@@ -41,7 +46,7 @@ configuration; 3 export refused.";
 
 #[derive(Subcommand)]
 enum Command {
-    /// Runs the server until SIGTERM or SIGINT.
+    /// Runs the server until SIGTERM, SIGINT, SIGQUIT or SIGHUP.
     Run {
         /// Configuration file.
         #[arg(long, value_name = "FILE")]
@@ -112,14 +117,18 @@ fn check_config(file: PathBuf) -> u8 {
 }
 
 fn run(request: &Request) -> u8 {
-    if let Err(sentence) = start_log() {
-        say(&format!("vas-ingest: {sentence}"));
-        return EXIT_USAGE;
-    }
+    // Dropped at the end of this function, whichever it is: what is in the queue is written then.
+    let log = match start_log() {
+        Ok(log) => log,
+        Err(sentence) => {
+            say(&format!("vas-ingest: {sentence}"));
+            return EXIT_USAGE;
+        }
+    };
     let config = match Config::load(request, &environment) {
         Ok(config) => config,
         Err(error) => {
-            say(&format!("vas-ingest: {error}"));
+            log.say(&format!("vas-ingest: {error}"));
             return EXIT_USAGE;
         }
     };
@@ -132,22 +141,22 @@ fn run(request: &Request) -> u8 {
     };
     match &config.export {
         Some(export) => tracing::info!("{count}; frames are exported below {}", export.base.display()),
-        None => tracing::info!("{count}; frames are not exported ({EXPORT_ENABLED_VARIABLE})"),
+        None => tracing::info!(
+            "{count}; frames are not exported: set {EXPORT_ENABLED_VARIABLE}=true to export them"
+        ),
     }
     // Before anything has a file that a signal's default would leave behind.
-    let signals =
-        signal_hook::iterator::Signals::new([signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT]);
-    let mut signals = match signals {
+    let mut signals = match signal_hook::iterator::Signals::new(stopping_signals()) {
         Ok(signals) => signals,
         Err(error) => {
-            say(&format!("vas-ingest: take over SIGTERM and SIGINT: {error}"));
+            log.say(&format!("vas-ingest: take over SIGTERM and the like: {error}"));
             return EXIT_FAILED;
         }
     };
     let server = match Server::start(config) {
         Ok(server) => server,
         Err(error) => {
-            say(&format!("vas-ingest: {error}"));
+            log.say(&format!("vas-ingest: {error}"));
             return match error {
                 StartError::Export(_) => EXIT_EXPORT_REFUSED,
                 _ => EXIT_FAILED,
@@ -155,36 +164,64 @@ fn run(request: &Request) -> u8 {
         }
     };
     let stopper = server.stopper();
+    let handle = signals.handle();
     let waiter = std::thread::Builder::new().name("vas-signals".into()).spawn(move || {
         for signal in signals.forever() {
+            // First the stop, then the talk: whatever becomes of the log, the server ends.
+            stopper.stop();
             let name = signal_hook::low_level::signal_name(signal).unwrap_or("a signal");
             tracing::info!("{name}: stopping");
-            stopper.stop();
         }
     });
-    if let Err(error) = waiter {
-        say(&format!("vas-ingest: start the thread for signals: {error}"));
-        server.stopper().stop();
-        server.run();
-        return EXIT_FAILED;
-    }
-    match server.run() {
+    let waiter = match waiter {
+        Ok(waiter) => waiter,
+        Err(error) => {
+            log.say(&format!("vas-ingest: start the thread for signals: {error}"));
+            server.stopper().stop();
+            server.run();
+            return EXIT_FAILED;
+        }
+    };
+    let ended = server.run();
+    // Its line about the signal may still be on the way.
+    handle.close();
+    let _ = waiter.join();
+    match ended {
         Ended::Well => EXIT_WELL,
         Ended::Failed => EXIT_FAILED,
     }
 }
 
+/// The signals that stop the server in order. The default of each would leave the files of the export behind.
+///
+/// SIGHUP and SIGQUIT only if whoever started the server did not have them ignored: nohup ignores the one so that the server
+/// outlives its terminal, a shell the other for what runs in the background.
+fn stopping_signals() -> Vec<c_int> {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mut signals = vec![SIGTERM, SIGINT];
+    signals.extend([SIGHUP, SIGQUIT].into_iter().filter(|&signal| !is_ignored(&status, signal)));
+    signals
+}
+
+/// Does the mask `SigIgn` of a `/proc/PID/status` have this signal? Without one (no /proc) none is ignored.
+fn is_ignored(status: &str, signal: c_int) -> bool {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    mask >> (signal - 1) & 1 == 1
+}
+
 /// Logs to stderr; panics go there too, without the URL that may be in their message.
-fn start_log() -> Result<(), String> {
+fn start_log() -> Result<Stderr, String> {
     let filter = match std::env::var(LOG_VARIABLE) {
         Ok(text) => EnvFilter::try_new(&text)
             .map_err(|why| format!("{LOG_VARIABLE} is {text:?}: {why}; use error, warn, info or debug"))?,
         Err(std::env::VarError::NotPresent) => EnvFilter::new("info"),
         Err(std::env::VarError::NotUnicode(_)) => return Err(format!("{LOG_VARIABLE} is not UTF-8")),
     };
+    let log = Stderr::start();
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(log.writer())
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         // Its own way to tell of a closed stderr is to print to stderr, which panics.
@@ -199,5 +236,5 @@ fn start_log() -> Result<(), String> {
         let thread = thread.name().unwrap_or("unnamed");
         tracing::error!("thread {thread} panicked at {place}: {}", redact::text(message));
     }));
-    Ok(())
+    Ok(log)
 }
