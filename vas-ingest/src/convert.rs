@@ -4,10 +4,12 @@
 //! |---|---|
 //! | yuv420p, yuvj420p | copying luma and interleaving chroma, straight into the slot |
 //! | nv12 | copying both planes |
+//! | gray | copying luma; chroma is 128 throughout |
 //! | everything else | swscale, writing into the slot |
 //!
 //! Formats whose name has a J are their plain twins with full range: the numbers are kept as they are and the range is
-//! told to readers. swscale, asked to convert a J format, would squeeze the numbers and take thirty times as long.
+//! told to readers. swscale, asked to convert a J format, would squeeze the numbers and take thirty times as long. Grey of any depth keeps its numbers and its range in
+//! the same way.
 
 use crate::av::frame::{Frame, RawColor, is_rgb};
 use ffmpeg_sys_next::AVPixelFormat::{self, *};
@@ -39,6 +41,8 @@ pub(crate) enum Way {
     Yuv420p,
     /// As it is wanted.
     Nv12,
+    /// Luma alone.
+    Grey,
     /// Through swscale, from this format (never a J format).
     Scale(c_int),
 }
@@ -50,6 +54,8 @@ pub(crate) fn way(pixel_format: c_int) -> Way {
         Way::Yuv420p
     } else if plain == AV_PIX_FMT_NV12 as c_int {
         Way::Nv12
+    } else if plain == AV_PIX_FMT_GRAY8 as c_int {
+        Way::Grey
     } else {
         Way::Scale(plain)
     }
@@ -102,6 +108,8 @@ mod tests {
     fn common_formats_are_copied_and_others_scaled() {
         assert_eq!(way(AV_PIX_FMT_YUV420P as c_int), Way::Yuv420p);
         assert_eq!(way(AV_PIX_FMT_NV12 as c_int), Way::Nv12);
+        assert_eq!(way(AV_PIX_FMT_GRAY8 as c_int), Way::Grey);
+        assert_eq!(way(AV_PIX_FMT_GRAY10LE as c_int), Way::Scale(AV_PIX_FMT_GRAY10LE as c_int));
         assert_eq!(way(AV_PIX_FMT_YUV420P10LE as c_int), Way::Scale(AV_PIX_FMT_YUV420P10LE as c_int));
         assert_eq!(way(123_456), Way::Scale(123_456));
     }

@@ -4,7 +4,7 @@
 
 use crate::av::AvError;
 use crate::av::frame::{Frame, PlaneRef};
-use crate::av::scaler::Scaler;
+use crate::av::scaler::{NO_COLOR, Scaler};
 use crate::config::ExportConfig;
 use crate::convert::{self, Way};
 use crate::decode::Decoded;
@@ -12,7 +12,7 @@ use crate::ring::{Cursor, Ring};
 use crate::status::Counters;
 use std::ffi::c_int;
 use std::time::Duration;
-use vas_shm_proto::CameraId;
+use vas_shm_proto::{CameraId, ColorRange};
 use vas_shm_writer::{
     Camera, ExportWhen, Exporter, ExporterConfig, FillError, PictureFormat, Plane, Slot, SourceState, Stamp,
 };
@@ -35,7 +35,7 @@ impl Export {
     /// The export of one camera; nothing is on disk before its first frame.
     pub(crate) fn camera(&self, id: CameraId) -> Result<CameraExport, CameraError> {
         let camera = self.exporter.camera(id)?;
-        Ok(CameraExport { camera, cursor: Cursor::default(), scaler: None, refused_format: None })
+        Ok(CameraExport { camera, cursor: Cursor::default(), ways: Ways::default(), refused_format: None })
     }
 
     /// Removes every file that is still there. Bounded.
@@ -48,9 +48,17 @@ impl Export {
 pub(crate) struct CameraExport {
     camera: Camera,
     cursor: Cursor,
-    scaler: Option<Scaler>,
+    ways: Ways,
     /// The pixel format whose conversion failed last: said once, counted always.
     refused_format: Option<c_int>,
+}
+
+/// What the ways into a slot keep from one frame to the next.
+#[derive(Default)]
+struct Ways {
+    scaler: Option<Scaler>,
+    /// The chroma of grey pictures.
+    no_chroma: Vec<u8>,
 }
 
 /// Why a frame did not get into its slot.
@@ -73,7 +81,7 @@ impl CameraExport {
             Ok(slot) => slot,
             Err(why) => return counters.not_exported(&why),
         };
-        match fill(&mut slot, picture, &mut self.scaler) {
+        match fill(&mut slot, picture, &mut self.ways) {
             Ok(()) => {
                 let stamp = Stamp::at(pulled.frame.timestamp_ns);
                 slot.publish(stamp.damaged(pulled.frame.damaged));
@@ -106,7 +114,7 @@ impl CameraExport {
 }
 
 /// Puts the picture into the slot, each byte once.
-fn fill(slot: &mut Slot<'_>, picture: &Frame, scaler: &mut Option<Scaler>) -> Result<(), ConvertError> {
+fn fill(slot: &mut Slot<'_>, picture: &Frame, ways: &mut Ways) -> Result<(), ConvertError> {
     let (width, rows) = (picture.width() as usize, picture.height() as usize);
     let (pairs, chroma_rows) = (width.div_ceil(2), rows.div_ceil(2));
     let way = convert::way(picture.pixel_format());
@@ -117,6 +125,7 @@ fn fill(slot: &mut Slot<'_>, picture: &Frame, scaler: &mut Option<Scaler>) -> Re
             picture.plane(2, pairs, chroma_rows),
         ],
         Way::Nv12 => [picture.plane(0, width, rows), picture.plane(1, 2 * pairs, chroma_rows), None],
+        Way::Grey => [picture.plane(0, width, rows), None, None],
         Way::Scale(_) => [None; 3],
     };
     match (way, planes) {
@@ -124,8 +133,12 @@ fn fill(slot: &mut Slot<'_>, picture: &Frame, scaler: &mut Option<Scaler>) -> Re
             Ok(slot.write_yuv420p(plane(luma), plane(cb), plane(cr))?)
         }
         (Way::Nv12, [Some(luma), Some(chroma), _]) => Ok(slot.write_nv12(plane(luma), plane(chroma))?),
+        (Way::Grey, [Some(luma), ..]) => {
+            ways.no_chroma.resize(2 * pairs * chroma_rows, NO_COLOR);
+            Ok(slot.write_nv12(plane(luma), Plane::new(&ways.no_chroma, 2 * pairs))?)
+        }
         // Also for planes that cannot be had as slices, such as those whose rows run upwards.
-        _ => scale(slot, picture, scaler),
+        _ => scale(slot, picture, &mut ways.scaler),
     }
 }
 
@@ -136,9 +149,122 @@ fn plane(from: PlaneRef<'_>) -> Plane<'_> {
 fn scale(slot: &mut Slot<'_>, picture: &Frame, scaler: &mut Option<Scaler>) -> Result<(), ConvertError> {
     let (width, height) = (picture.width(), picture.height());
     let source_format = convert::plain_twin(picture.pixel_format());
+    let full_range = convert::color(picture).range == ColorRange::Full;
     let fitting = match scaler.take() {
-        Some(kept) if kept.fits(width, height, source_format) => kept,
-        _ => Scaler::new(width, height, source_format)?,
+        Some(kept) if kept.fits(width, height, source_format, full_range) => kept,
+        _ => Scaler::new(width, height, source_format, full_range)?,
     };
     Ok(scaler.insert(fitting).convert(picture, &slot.planes())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::av::interrupt::Interrupt;
+    use crate::decode::{Next, Stream};
+    use crate::source::FileSource;
+    use std::path::Path;
+    use std::process::Command;
+    use std::sync::Arc;
+    use std::time::Instant;
+    use vas_shm_proto::{Nv12, SlotCount};
+
+    const WIDTH: u32 = 64;
+    const HEIGHT: u32 = 48;
+
+    /// The first picture of a clip of one colour, made by the ffmpeg program.
+    fn picture(directory: &Path, luma: u16, range: &str, format: &str, encoder: &[&str]) -> Option<Frame> {
+        let path = directory.join("clip.mkv");
+        let made = Command::new("ffmpeg")
+            .args(["-v", "error", "-y", "-f", "lavfi"])
+            .args([
+                "-i",
+                &format!("color=black:s={WIDTH}x{HEIGHT}:r=25:d=0.2,format={format},geq=lum={luma}"),
+            ])
+            .args(["-color_range", range, "-pix_fmt", format])
+            .args(encoder)
+            .arg(&path)
+            .status();
+        match made {
+            Ok(status) => assert!(status.success(), "{format} {encoder:?}"),
+            Err(why) => {
+                vas_test_support::skipped(&format!("no clip, the ffmpeg program cannot be started: {why}"));
+                return None;
+            }
+        }
+        let file = FileSource { path, repeat: false };
+        let input = file.open(&Interrupt::new(Arc::default()), true).unwrap();
+        let mut stream = Stream::new(input, u64::MAX, Duration::from_secs(10)).unwrap();
+        loop {
+            match stream.next(&Counters::default()).unwrap() {
+                Next::Frame(decoded) => return Some(decoded.picture),
+                Next::Nothing => {}
+                Next::Ended => panic!("no picture in {format} {encoder:?}"),
+            }
+        }
+    }
+
+    /// The luma and chroma of a picture as readers find them, each the same all over.
+    fn published(base: &Path, picture: &Frame, ways: &mut Ways) -> (u8, u8) {
+        let config = ExporterConfig::new(base).slots(SlotCount::new(2).unwrap());
+        let exporter = Exporter::start(config.when(ExportWhen::Always)).unwrap();
+        let mut camera = exporter.camera(CameraId::new("grey").unwrap()).unwrap();
+        let format = PictureFormat::new(picture.width(), picture.height(), convert::color(picture));
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while let Err(why) = camera.slot(format) {
+            assert!(Instant::now() < deadline, "{why}");
+            std::thread::yield_now();
+        }
+        let mut slot = camera.slot(format).unwrap();
+        fill(&mut slot, picture, ways).unwrap();
+        slot.publish(Stamp::at(1));
+        let data = std::fs::read(base.join("grey/frame.data")).unwrap();
+        let nv12 = Nv12::for_picture(WIDTH, HEIGHT).unwrap();
+        let slot = data
+            .chunks(data.len() / 2)
+            .find(|slot| slot[nv12.uv_offset() as usize] != 0)
+            .expect("a slot with chroma");
+        let (luma, chroma) = slot[..nv12.data_size() as usize].split_at(nv12.uv_offset() as usize);
+        assert!(luma.iter().all(|&byte| byte == luma[0]), "luma is not the same all over");
+        assert!(chroma.iter().all(|&byte| byte == chroma[0]), "chroma is not the same all over");
+        exporter.shutdown();
+        (luma[0], chroma[0])
+    }
+
+    #[test]
+    fn grey_pictures_keep_their_numbers_and_their_range() {
+        const FFV1: &[&str] = &["-c:v", "ffv1"];
+        const X265: &[&str] = &["-c:v", "libx265", "-x265-params", "log-level=none:lossless=1"];
+        let Ok(base) =
+            tempfile::Builder::new().prefix("vas-grey-").tempdir_in(vas_test_support::shared_memory())
+        else {
+            return vas_test_support::skipped("no directory in shared memory");
+        };
+        let clips = tempfile::tempdir().unwrap();
+        let mut ways = Ways::default();
+        for (format, shift, encoder) in [
+            ("gray", 0, FFV1),
+            ("gray", 0, X265),
+            ("gray10le", 2, FFV1),
+            ("gray10le", 2, X265),
+            ("gray12le", 4, X265),
+            ("gray16le", 8, FFV1),
+        ] {
+            for (option, range, black, white) in
+                [("pc", ColorRange::Full, 0, 255), ("tv", ColorRange::Limited, 16, 235)]
+            {
+                for wanted in [black, white] {
+                    // The largest number of a depth is all ones; the others are shifted.
+                    let luma = if wanted == 255 { (1_u32 << (8 + shift)) - 1 } else { wanted << shift };
+                    let Some(picture) = picture(clips.path(), luma as u16, option, format, encoder) else {
+                        return;
+                    };
+                    let what = format!("{format} {encoder:?} {option} {wanted}");
+                    assert_eq!(convert::color(&picture).range, range, "{what}");
+                    let found = published(base.path(), &picture, &mut ways);
+                    assert_eq!(found, (wanted as u8, NO_COLOR), "{what}");
+                }
+            }
+        }
+    }
 }

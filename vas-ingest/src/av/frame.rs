@@ -12,6 +12,16 @@ unsafe extern "C" {
     fn av_pix_fmt_desc_get(pixel_format: c_int) -> *const ff::AVPixFmtDescriptor;
 }
 
+/// The value of a field of the frame, read by a raw pointer: a reference to the whole struct would claim that its fields which
+/// are Rust enums in the bindings hold values that our headers know.
+macro_rules! field {
+    ($frame:expr, $field:ident) => {{
+        // SAFETY: the frame is alive while its owner is, and is changed through `&mut` only; the field is an integer
+        // or an array of integers or pointers, and is copied.
+        unsafe { (*$frame.raw.as_ptr()).$field }
+    }};
+}
+
 /// Owner of an `AVFrame`: one counted reference to a picture that nobody writes any more.
 ///
 /// The decoder may go on reading the picture (other pictures refer to it), but it does not change what it has handed out:
@@ -53,48 +63,41 @@ impl Frame {
         self.raw.as_ptr()
     }
 
-    fn get(&self) -> &ff::AVFrame {
-        // Reading a field through this reference is fine for integers and pointers; fields that are Rust enums in the
-        // bindings are never read through it (see `color`).
-        // SAFETY: the frame is alive while self is, and is changed through `&mut self` only.
-        unsafe { self.raw.as_ref() }
-    }
-
     /// Width in luma pixels; 0 if FFmpeg says something impossible.
     pub(crate) fn width(&self) -> u32 {
-        u32::try_from(self.get().width).unwrap_or(0)
+        u32::try_from(field!(self, width)).unwrap_or(0)
     }
 
     /// Height in luma rows; 0 if FFmpeg says something impossible.
     pub(crate) fn height(&self) -> u32 {
-        u32::try_from(self.get().height).unwrap_or(0)
+        u32::try_from(field!(self, height)).unwrap_or(0)
     }
 
     /// An `AV_PIX_FMT_` value.
     pub(crate) fn pixel_format(&self) -> c_int {
-        self.get().format
+        field!(self, format)
     }
 
     /// The decoder calls it a keyframe.
     #[cfg(not(ffmpeg_6_1))]
     pub(crate) fn is_key(&self) -> bool {
-        self.get().key_frame != 0
+        field!(self, key_frame) != 0
     }
 
     /// The decoder calls it a keyframe.
     #[cfg(ffmpeg_6_1)]
     pub(crate) fn is_key(&self) -> bool {
-        self.get().flags & ff::AV_FRAME_FLAG_KEY != 0
+        field!(self, flags) & ff::AV_FRAME_FLAG_KEY != 0
     }
 
     /// The decoder knows of damage: corrupt input, concealment, slices that failed.
     pub(crate) fn is_flagged(&self) -> bool {
-        self.get().flags & ff::AV_FRAME_FLAG_CORRUPT != 0 || self.get().decode_error_flags != 0
+        field!(self, flags) & ff::AV_FRAME_FLAG_CORRUPT != 0 || field!(self, decode_error_flags) != 0
     }
 
     /// The best guess at its presentation time, in the stream's time base.
     pub(crate) fn pts(&self) -> Option<i64> {
-        Some(self.get().best_effort_timestamp).filter(|&pts| pts != ff::AV_NOPTS_VALUE)
+        Some(field!(self, best_effort_timestamp)).filter(|&pts| pts != ff::AV_NOPTS_VALUE)
     }
 
     /// Range and H.273 code points, as integers.
@@ -118,15 +121,19 @@ impl Frame {
 
     /// The planes and strides as swscale wants them: eight entries each, valid as long as the frame is.
     pub(super) fn planes_for_scaler(&self) -> (*const *const u8, *const c_int) {
-        (self.get().data.as_ptr().cast(), self.get().linesize.as_ptr())
+        // SAFETY: the frame is alive; taking a field's address reads nothing.
+        let data = unsafe { &raw const (*self.raw.as_ptr()).data };
+        // SAFETY: as above.
+        let strides = unsafe { &raw const (*self.raw.as_ptr()).linesize };
+        (data.cast(), strides.cast())
     }
 
     /// One plane, whose visible part is `rows` rows of `row_bytes` bytes.
     ///
     /// None when the memory that FFmpeg states for the plane does not hold that, or when its rows run upwards.
     pub(crate) fn plane(&self, index: usize, row_bytes: usize, rows: usize) -> Option<PlaneRef<'_>> {
-        let first = NonNull::new(*self.get().data.get(index)?)?;
-        let stride_bytes = usize::try_from(*self.get().linesize.get(index)?).ok()?;
+        let first = NonNull::new(*field!(self, data).get(index)?)?;
+        let stride_bytes = usize::try_from(*field!(self, linesize).get(index)?).ok()?;
         if stride_bytes < row_bytes {
             return None;
         }
@@ -168,36 +175,63 @@ pub(crate) fn pixel_format_name(pixel_format: c_int) -> String {
     unsafe { CStr::from_ptr(name) }.to_string_lossy().into_owned()
 }
 
-/// True for RGB and palettes: formats whose numbers a conversion to NV12 has to turn into luma and chroma.
-pub(crate) fn is_rgb(pixel_format: c_int) -> bool {
+/// What FFmpeg knows of a pixel format: a static object, without enums in it.
+fn descriptor(pixel_format: c_int) -> Option<&'static ff::AVPixFmtDescriptor> {
     // SAFETY: any int is allowed; the result is null or a static object.
     let descriptor = unsafe { av_pix_fmt_desc_get(pixel_format) };
     // SAFETY: null, or a static object that is never written.
-    let Some(descriptor) = (unsafe { descriptor.as_ref() }) else {
-        return false;
-    };
+    unsafe { descriptor.as_ref() }
+}
+
+/// True for RGB and palettes: formats whose numbers a conversion to NV12 has to turn into luma and chroma.
+pub(crate) fn is_rgb(pixel_format: c_int) -> bool {
     let rgb = (ff::AV_PIX_FMT_FLAG_RGB | ff::AV_PIX_FMT_FLAG_PAL) as u64;
-    descriptor.flags & rgb != 0
+    descriptor(pixel_format).is_some_and(|descriptor| descriptor.flags & rgb != 0)
+}
+
+/// True for luma without chroma, of any depth, with or without transparency. Not for one bit a pixel.
+pub(crate) fn is_grey(pixel_format: c_int) -> bool {
+    let others = (ff::AV_PIX_FMT_FLAG_RGB
+        | ff::AV_PIX_FMT_FLAG_PAL
+        | ff::AV_PIX_FMT_FLAG_HWACCEL
+        | ff::AV_PIX_FMT_FLAG_BITSTREAM) as u64;
+    descriptor(pixel_format).is_some_and(|descriptor| {
+        (1..=2).contains(&descriptor.nb_components) && descriptor.flags & others == 0
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ff::AVPixelFormat::*;
 
     #[test]
     fn formats_have_names_also_those_that_do_not_exist() {
-        assert_eq!(pixel_format_name(ff::AVPixelFormat::AV_PIX_FMT_YUV420P as c_int), "yuv420p");
+        assert_eq!(pixel_format_name(AV_PIX_FMT_YUV420P as c_int), "yuv420p");
         assert_eq!(pixel_format_name(-1), "pixel format -1");
         assert_eq!(pixel_format_name(1_000_000), "pixel format 1000000");
     }
 
     #[test]
     fn rgb_and_palettes_are_told_from_luma_and_chroma() {
-        assert!(is_rgb(ff::AVPixelFormat::AV_PIX_FMT_RGB24 as c_int));
-        assert!(is_rgb(ff::AVPixelFormat::AV_PIX_FMT_PAL8 as c_int));
-        assert!(!is_rgb(ff::AVPixelFormat::AV_PIX_FMT_YUV444P as c_int));
-        assert!(!is_rgb(ff::AVPixelFormat::AV_PIX_FMT_GRAY8 as c_int));
+        assert!(is_rgb(AV_PIX_FMT_RGB24 as c_int));
+        assert!(is_rgb(AV_PIX_FMT_PAL8 as c_int));
+        assert!(!is_rgb(AV_PIX_FMT_YUV444P as c_int));
+        assert!(!is_rgb(AV_PIX_FMT_GRAY8 as c_int));
         assert!(!is_rgb(1_000_000));
+    }
+
+    #[test]
+    fn grey_is_luma_alone_of_any_depth() {
+        for grey in [AV_PIX_FMT_GRAY8, AV_PIX_FMT_GRAY10LE, AV_PIX_FMT_GRAY16BE, AV_PIX_FMT_YA8] {
+            assert!(is_grey(grey as c_int), "{grey:?}");
+        }
+        for other in
+            [AV_PIX_FMT_YUV420P, AV_PIX_FMT_NV12, AV_PIX_FMT_PAL8, AV_PIX_FMT_RGB24, AV_PIX_FMT_MONOBLACK]
+        {
+            assert!(!is_grey(other as c_int), "{other:?}");
+        }
+        assert!(!is_grey(1_000_000));
     }
 
     #[test]

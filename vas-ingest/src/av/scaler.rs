@@ -1,6 +1,6 @@
 //! Any pixel format into NV12, written straight into a slot of shared memory.
 
-use super::frame::Frame;
+use super::frame::{Frame, is_grey};
 use super::{AvError, check};
 use ffmpeg_sys_next as ff;
 use std::ffi::{CStr, c_int, c_void};
@@ -14,11 +14,16 @@ unsafe extern "C" {
 
 /// The ffmpeg program's default. A macro in FFmpeg's headers at first, an enum later; the number stays.
 const SWS_BICUBIC: i64 = 4;
+/// The usual matrix; grey has no use for it, but the call wants one.
+const SWS_CS_DEFAULT: c_int = 5;
+
+/// Chroma without colour.
+pub(crate) const NO_COLOR: u8 = 128;
 
 /// swscale looks at four planes, whatever the format has.
 const PLANES: usize = 4;
 
-/// Owner of an `SwsContext` for one size and one source format.
+/// Owner of an `SwsContext` for one size, one source format and one range.
 ///
 /// No change of size ever happens here. The flags are those of the ffmpeg program's own conversions, so that results are
 /// the same bit by bit.
@@ -27,6 +32,9 @@ pub(crate) struct Scaler {
     width: u32,
     height: u32,
     source_format: c_int,
+    full_range: bool,
+    /// Only luma comes out of it.
+    is_grey: bool,
 }
 
 // SAFETY: an SwsContext is plain memory of its owner: it has no ties to the thread that made it (it starts threads of its own
@@ -35,8 +43,14 @@ unsafe impl Send for Scaler {}
 
 impl Scaler {
     /// `sws_alloc_context`, options, `sws_init_context`. `source_format` is an `AV_PIX_FMT_` value; by way of an option,
-    /// because the functions that take it directly want it as a Rust enum.
-    pub(crate) fn new(width: u32, height: u32, source_format: c_int) -> Result<Self, AvError> {
+    /// because the functions that take it directly want it as a Rust enum. The range
+    /// matters to grey alone; all others keep theirs.
+    pub(crate) fn new(
+        width: u32,
+        height: u32,
+        source_format: c_int,
+        full_range: bool,
+    ) -> Result<Self, AvError> {
         // SAFETY: any int is allowed. Asked first: sws_init_context aborts the process over a format it does not know.
         if unsafe { sws_isSupportedInput(source_format) } == 0 {
             return Err(AvError { call: "sws_isSupportedInput", code: ff::AVERROR(ff::EINVAL) });
@@ -44,18 +58,28 @@ impl Scaler {
         // SAFETY: takes nothing, returns null or a context that is ours.
         let ctx = unsafe { ff::sws_alloc_context() };
         let ctx = NonNull::new(ctx).ok_or(AvError::out_of_memory("sws_alloc_context"))?;
-        let scaler = Self { ctx, width, height, source_format };
-        let nv12 = ff::AVPixelFormat::AV_PIX_FMT_NV12 as c_int;
+        let is_grey = is_grey(source_format);
+        let scaler = Self { ctx, width, height, source_format, full_range, is_grey };
+        // swscale takes every grey format for full range. On the way to NV12 it would squeeze that; and told not to, it leaves
+        // chroma unwritten. On the way to grey it keeps the numbers, whichever range they have.
+        let destination_format = if is_grey {
+            ff::AVPixelFormat::AV_PIX_FMT_GRAY8 as c_int
+        } else {
+            ff::AVPixelFormat::AV_PIX_FMT_NV12 as c_int
+        };
         scaler.set(c"srcw", i64::from(width))?;
         scaler.set(c"srch", i64::from(height))?;
         scaler.set(c"src_format", i64::from(source_format))?;
         scaler.set(c"dstw", i64::from(width))?;
         scaler.set(c"dsth", i64::from(height))?;
-        scaler.set(c"dst_format", i64::from(nv12))?;
+        scaler.set(c"dst_format", i64::from(destination_format))?;
         scaler.set(c"sws_flags", SWS_BICUBIC)?;
         // SAFETY: the context is ours and was not initialised before; no filters.
         let code = unsafe { ff::sws_init_context(ctx.as_ptr(), ptr::null_mut(), ptr::null_mut()) };
         check("sws_init_context", code)?;
+        if is_grey && !full_range {
+            scaler.set_limited_range();
+        }
         Ok(scaler)
     }
 
@@ -65,9 +89,34 @@ impl Scaler {
         check("av_opt_set_int", code).map(drop)
     }
 
-    /// Is this the one for frames of that size and format?
-    pub(crate) fn fits(&self, width: u32, height: u32, source_format: c_int) -> bool {
-        (self.width, self.height, self.source_format) == (width, height, source_format)
+    /// Tells swscale that a grey format has limited range, before and after: sws_init_context took it for full range. It decides
+    /// how many bits become eight: by a shift (940 of 1023 is 235 of 255), or so that the largest number stays the largest.
+    fn set_limited_range(&self) {
+        const LIMITED: c_int = 0;
+        const UNCHANGED: c_int = 1 << 16;
+        // SAFETY: any int is allowed; the result is a static array of four.
+        let table = unsafe { ff::sws_getCoefficients(SWS_CS_DEFAULT) };
+        let table = table.cast();
+        // The result says nothing: from luma to luma it is -1 also when everything was set.
+        // SAFETY: the context is ours and initialised; both tables have four entries and are copied.
+        let _ = unsafe {
+            ff::sws_setColorspaceDetails(
+                self.ctx.as_ptr(),
+                table,
+                LIMITED,
+                table,
+                LIMITED,
+                0,
+                UNCHANGED,
+                UNCHANGED,
+            )
+        };
+    }
+
+    /// Is this the one for frames of that size, format and range?
+    pub(crate) fn fits(&self, width: u32, height: u32, source_format: c_int, full_range: bool) -> bool {
+        let mine = (self.width, self.height, self.source_format, self.full_range);
+        mine == (width, height, source_format, full_range)
     }
 
     /// `sws_scale`: the whole picture, into the slot's planes.
@@ -81,8 +130,10 @@ impl Scaler {
             return Err(AvError { call: "sws_scale", code: ff::AVERROR(ff::EINVAL) });
         };
         let (from, from_strides) = frame.planes_for_scaler();
-        let planes: [*mut u8; PLANES] = [to.luma_ptr(), to.chroma_ptr(), ptr::null_mut(), ptr::null_mut()];
-        let strides: [c_int; PLANES] = [stride_bytes, stride_bytes, 0, 0];
+        let (chroma, chroma_stride) =
+            if self.is_grey { (ptr::null_mut(), 0) } else { (to.chroma_ptr(), stride_bytes) };
+        let planes: [*mut u8; PLANES] = [to.luma_ptr(), chroma, ptr::null_mut(), ptr::null_mut()];
+        let strides: [c_int; PLANES] = [stride_bytes, chroma_stride, 0, 0];
         // SAFETY: the frame has the size and format that the context was made for (checked above), so its planes hold what
         // swscale reads; it stays alive during the call. The slot's planes may be written for stride * height and
         // stride * ceil(height / 2) bytes while it is borrowed (RawPlanes), and swscale writes no further than a row rounded
@@ -98,7 +149,13 @@ impl Scaler {
                 strides.as_ptr(),
             )
         };
-        check("sws_scale", rows).map(drop)
+        check("sws_scale", rows)?;
+        if self.is_grey {
+            let chroma_bytes = picture.stride_bytes() as usize * picture.chroma_rows() as usize;
+            // SAFETY: the slot's chroma plane may be written for that many bytes while it is borrowed (RawPlanes).
+            unsafe { ptr::write_bytes(to.chroma_ptr(), NO_COLOR, chroma_bytes) };
+        }
+        Ok(())
     }
 }
 
@@ -115,8 +172,8 @@ mod tests {
 
     #[test]
     fn formats_that_nothing_can_convert_are_an_error() {
-        assert!(Scaler::new(64, 48, ff::AVPixelFormat::AV_PIX_FMT_YUV444P as c_int).is_ok());
-        assert!(Scaler::new(64, 48, 1_000_000).is_err());
-        assert!(Scaler::new(0, 48, ff::AVPixelFormat::AV_PIX_FMT_YUV444P as c_int).is_err());
+        assert!(Scaler::new(64, 48, ff::AVPixelFormat::AV_PIX_FMT_YUV444P as c_int, false).is_ok());
+        assert!(Scaler::new(64, 48, 1_000_000, false).is_err());
+        assert!(Scaler::new(0, 48, ff::AVPixelFormat::AV_PIX_FMT_YUV444P as c_int, false).is_err());
     }
 }
