@@ -178,9 +178,18 @@ thread_local! {
 /// Runs `call` with FFmpeg's errors held back, and returns the first one: the reason behind a call's bare error code. So a
 /// failure is told in one line, and by whoever knows which camera it is.
 pub(crate) fn with_errors_held<T>(call: impl FnOnce() -> T) -> (T, Option<String>) {
+    /// Also when `call` panics: errors of the thread's next session would be held for nobody otherwise.
+    struct LetGo;
+    impl Drop for LetGo {
+        fn drop(&mut self) {
+            HELD.with(RefCell::take);
+        }
+    }
     HELD.with(|held| held.replace(Some(String::new())));
+    let let_go = LetGo;
     let result = call();
     let held = HELD.with(RefCell::take);
+    drop(let_go);
     (result, held.filter(|text| !text.is_empty()).map(|text| redact::text(&text)))
 }
 
@@ -275,6 +284,13 @@ mod tests {
             assert_eq!(budget.take(start), Spent::Nothing);
         }
         assert_eq!(budget.take(start + BUDGET_TIME), Spent::Line { left_out: 7 });
+    }
+
+    #[test]
+    fn errors_after_a_panic_are_not_held() {
+        let panicking = AssertUnwindSafe(|| with_errors_held(|| panic!("on purpose")).1);
+        assert!(catch_unwind(panicking).is_err());
+        assert!(!hold("an error"), "nobody would ever ask for it");
     }
 
     #[test]
