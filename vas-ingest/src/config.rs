@@ -135,6 +135,21 @@ struct RawCamera {
     max_pixels: Option<Spanned<i64>>,
 }
 
+impl RawConfig {
+    fn holds_password(&self) -> bool {
+        let in_url = |camera: &RawCamera| {
+            let url = camera.url.as_ref().map(Spanned::get_ref);
+            url.is_some_and(|url| url.contains("://") && redact::holds_password(url))
+        };
+        self.defaults.password.is_some()
+            || self
+                .camera
+                .iter()
+                .map(Spanned::get_ref)
+                .any(|camera| camera.password.is_some() || in_url(camera))
+    }
+}
+
 impl Config {
     /// Reads the file that the request names, adds what the command line and the environment say, and checks all of it.
     ///
@@ -143,14 +158,21 @@ impl Config {
     pub fn load(request: &Request, environment: Environment<'_>) -> Result<Self> {
         let text = match &request.file {
             None => String::new(),
-            Some(path) => std::fs::read_to_string(path).map_err(|error| {
-                ConfigError(format!("read the configuration {}: {error}", path.display()))
-            })?,
+            Some(path) => match std::fs::read_to_string(path) {
+                Ok(text) => text,
+                Err(error) => return fail(format!("read the configuration {}: {error}", path.display())),
+            },
         };
         let file = File { name: request.file.as_deref(), text: &text };
         let raw: RawConfig = toml::from_str(&text).map_err(|error| file.explain(&error))?;
 
         let mut warnings = Vec::new();
+        if raw.holds_password()
+            && let Some(name) = request.file.as_deref().filter(|name| is_readable_by_everybody(name))
+        {
+            let name = name.display();
+            warnings.push(format!("{name} holds a password and everybody may read it: chmod o= {name}"));
+        }
         let mut cameras: Vec<CameraConfig> = Vec::new();
         for raw_camera in &raw.camera {
             let camera = file.camera(raw_camera, &raw.defaults, environment, &mut warnings)?;
@@ -171,6 +193,7 @@ impl Config {
                 "no camera: give --camera ID=URL_OR_FILE, or --config with a file that has [[camera]]",
             );
         }
+        refuse_ambiguous_variables(&cameras, environment)?;
         let export = file.export(&raw.export, request.base.as_deref(), environment)?;
         Ok(Self { export, cameras, warnings })
     }
@@ -290,13 +313,6 @@ impl File<'_> {
             Ok(place) => place,
             Err(why) => return fail(format!("{origin}: camera {id}: {why}")),
         };
-        if self.is_readable_by_everybody() && (place.password().is_some() || keys.password.is_some()) {
-            let name = self.name.map(|name| name.display().to_string()).unwrap_or_default();
-            let warning = format!("{name} holds a password and everybody may read it: chmod o= {name}");
-            if !warnings.contains(&warning) {
-                warnings.push(warning);
-            }
-        }
         self.build(id, place, keys, defaults, &origin, environment, warnings)
     }
 
@@ -307,16 +323,22 @@ impl File<'_> {
         environment: Environment<'_>,
         warnings: &mut Vec<String>,
     ) -> Result<CameraConfig> {
+        // What has no name before a = may be an address, and what looks like its name a part of it with a password.
+        let may_hold_password = argument.contains('@');
         let Some((id, place)) = argument.split_once('=') else {
+            if may_hold_password {
+                return fail(BAD_ARGUMENT);
+            }
             return fail(format!(
                 "--camera {argument}: wanted is ID=URL_OR_FILE, such as front=rtsp://10.0.0.5/stream"
             ));
         };
         let id = match CameraId::new(id) {
             Ok(id) => id,
+            Err(_) if may_hold_password => return fail(BAD_ARGUMENT),
             Err(why) => return fail(format!("--camera {id:?}: {why}")),
         };
-        if redact::holds_password(place) {
+        if !redact::is_like_an_address(place) && redact::holds_password(place) {
             return fail(format!(
                 "--camera {id}: a password on the command line can be read by every user of this machine: \
                  put it into {} or into a configuration file",
@@ -451,11 +473,10 @@ impl File<'_> {
             )),
         }
     }
+}
 
-    fn is_readable_by_everybody(&self) -> bool {
-        let metadata = self.name.and_then(|name| std::fs::metadata(name).ok());
-        metadata.is_some_and(|metadata| metadata.permissions().mode() & 0o004 != 0)
-    }
+fn is_readable_by_everybody(file: &Path) -> bool {
+    std::fs::metadata(file).is_ok_and(|metadata| metadata.permissions().mode() & 0o004 != 0)
 }
 
 /// Where a camera's video is, before anything else is known of it.
@@ -464,14 +485,10 @@ enum Place {
     File(PathBuf),
 }
 
-impl Place {
-    fn password(&self) -> Option<&SecretString> {
-        match self {
-            Self::Rtsp { password, .. } => password.as_ref(),
-            Self::File(_) => None,
-        }
-    }
-}
+const BAD_ARGUMENT: &str = "--camera: this looks like a camera's address, but not like a name before it: write \
+                            ID=rtsp://HOST/PATH, such as front=rtsp://10.0.0.5/stream, and no password";
+
+const BAD_ADDRESS: &str = "this looks like a camera's address: write rtsp://HOST/PATH";
 
 const BAD_URL: &str = "special characters of a user name or password must be percent-encoded (@ is %40, / is %2F), \
                        or go into the keys username and password";
@@ -482,7 +499,11 @@ fn parse_place(text: &str, resolve: impl Fn(&Path) -> PathBuf) -> std::result::R
         if text.is_empty() {
             return Err("the url is empty: give rtsp://HOST/PATH or the name of a video file".into());
         }
-        return Ok(Place::File(resolve(Path::new(text))));
+        let path = resolve(Path::new(text));
+        if redact::is_like_an_address(text) && !path.is_file() {
+            return Err(BAD_ADDRESS.into());
+        }
+        return Ok(Place::File(path));
     };
     match scheme.to_ascii_lowercase().as_str() {
         "rtsp" => {}
@@ -497,6 +518,7 @@ fn parse_place(text: &str, resolve: impl Fn(&Path) -> PathBuf) -> std::result::R
                 "rtsps:// is not supported: this FFmpeg would not check the camera's certificate".into()
             );
         }
+        other if !other.chars().all(|c| c.is_ascii_alphanumeric()) => return Err(BAD_ADDRESS.into()),
         other => {
             return Err(format!(
                 "{other}:// is not supported: give rtsp://HOST/PATH or the name of a video file"
@@ -565,11 +587,33 @@ fn variable(id: CameraId, what: &str) -> String {
     format!("VAS_CAMERA_{}_{what}", id.as_str().to_ascii_uppercase().replace('-', "_"))
 }
 
+/// `a-b` and `a_b`, or `a` and `A`, have the same variables: set, they would hand one camera's password to the other.
+fn refuse_ambiguous_variables(cameras: &[CameraConfig], environment: Environment<'_>) -> Result<()> {
+    let mut streams: Vec<CameraId> = Vec::new();
+    for camera in cameras.iter().filter(|camera| matches!(camera.source, Source::Rtsp(_))) {
+        for what in ["USERNAME", "PASSWORD"] {
+            let name = variable(camera.id, what);
+            if let Some(other) = streams.iter().find(|other| variable(**other, what) == name)
+                && environment_text(camera.id, what, environment)?.is_some()
+            {
+                return fail(format!(
+                    "{name} is set, and means camera {other} as well as camera {}: give one of them another id, or use \
+                     the configuration file instead of the variable",
+                    camera.id
+                ));
+            }
+        }
+        streams.push(camera.id);
+    }
+    Ok(())
+}
+
+/// An empty variable is one that is not set: some ways to start a program cannot leave a variable out.
 fn environment_text(id: CameraId, what: &str, environment: Environment<'_>) -> Result<Option<String>> {
     let name = variable(id, what);
     match environment(&name).map(OsString::into_string) {
         None => Ok(None),
-        Some(Ok(text)) => Ok(Some(text)),
+        Some(Ok(text)) => Ok(Some(text).filter(|text| !text.is_empty())),
         Some(Err(_)) => fail(format!("{name} is not UTF-8")),
     }
 }
@@ -824,6 +868,10 @@ mod tests {
             "url = \"rtsp://admin:hunter2secret@\"",
             "url = \"rtsp://admin:hunter2/secret@h/s\"",
             "url = \"rtsp://admin:12/34hunter2secret@h/s\"",
+            "url = \"rtsp:/admin:hunter2secret@h/s\"",
+            "url = \"rtsp:admin:hunter2 secret@h/s\"",
+            "url = \"admin:hunter2secret@h/s\"",
+            "url = \"admin:hunter2 secret@rtsp://h/s\"",
             "url = \"rtsps://admin:hunter2secret@h/s\"",
             "transport = \"rtsp://admin:hunter2secret@h/s\"",
             "loop = \"hunter2secret\"",
@@ -853,7 +901,18 @@ mod tests {
         assert!(refusal("a=rtsp://h/s?password=hunter2secret").starts_with("--camera a: a password"));
         assert!(refusal("../x=clip.mp4").starts_with("--camera \"../x\": a camera id has only"));
         assert!(refusal("clip.mp4").starts_with("--camera clip.mp4: wanted is ID=URL_OR_FILE"));
-        assert!(!refusal("rtsp://u:hunter2secret@h/s").contains("hunter2secret"));
+        assert_eq!(refusal("rtsp://u:hunter2secret@h/s"), BAD_ARGUMENT);
+        assert_eq!(refusal("admin:hunter2secret@h/s"), BAD_ARGUMENT);
+        assert_eq!(refusal("admin:hunter2=secret@h/s"), BAD_ARGUMENT);
+        for place in ["rtsp:/admin:hunter2@h/s", "admin:hunter2@h/s", "rtsp:admin:hun ter2@h/s", "rtsp:/h/s"]
+        {
+            let sentence = "--camera a: this looks like a camera's address: write rtsp://HOST/PATH";
+            assert_eq!(refusal(&format!("a={place}")), sentence, "{place}");
+        }
+        for password in ["hun'ter2", "hun ter2", "hun\"ter2", "hun/ter2"] {
+            let sentence = refusal(&format!("a=rtsp://admin:{password}@h/s"));
+            assert!(sentence.starts_with("--camera a: a password on the command line"), "{sentence}");
+        }
         assert_eq!(
             load_with("", &["a=rtsp://h/s", "a=rtsp://h/t"], &nothing).unwrap_err(),
             "--camera a: a camera of that name is there already"
@@ -868,6 +927,51 @@ mod tests {
         );
         let text = "[[camera]]\nid = \"a\"\nurl = \"rtsp://h/s\"\n";
         assert!(load(text).unwrap().warnings.is_empty());
+    }
+
+    #[test]
+    fn a_configuration_with_a_password_that_everybody_may_read_is_warned_of() {
+        // The file is made with what the umask leaves, so its mode is set here.
+        let warnings = |text: &str, mode: u32| {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(file.path(), text).unwrap();
+            std::fs::set_permissions(file.path(), std::fs::Permissions::from_mode(mode)).unwrap();
+            let request = Request { file: Some(file.path().to_owned()), ..Request::default() };
+            Config::load(&request, &nothing).unwrap().warnings.len()
+        };
+        for text in [
+            "[[camera]]\nid = \"a\"\nurl = \"rtsp://h/s\"\npassword = \"x\"\n",
+            "[defaults]\npassword = \"x\"\n[[camera]]\nid = \"a\"\nurl = \"rtsp://h/s\"\n",
+            "[[camera]]\nid = \"a\"\nurl = \"rtsp://u:x@h/s\"\n",
+            "[[camera]]\nid = \"a\"\nurl = \"rtsp://h/s?password=x\"\n",
+        ] {
+            assert_eq!((warnings(text, 0o644), warnings(text, 0o640)), (1, 0), "{text}");
+        }
+        assert_eq!(warnings("[[camera]]\nid = \"a\"\nurl = \"rtsp://u@h/s\"\n", 0o644), 0);
+    }
+
+    #[test]
+    fn a_variable_that_means_two_cameras_is_refused() {
+        let text = "[[camera]]\nid = \"a-b\"\nurl = \"rtsp://h/s\"\n[[camera]]\nid = \"A_b\"\nurl = \"rtsp://h/t\"\n";
+        assert!(load(text).is_ok());
+        let set = |value: &'static str| {
+            move |name: &str| Some(OsString::from(value)).filter(|_| name == "VAS_CAMERA_A_B_PASSWORD")
+        };
+        assert!(load_with(text, &[], &set("")).is_ok());
+        let sentence = load_with(text, &[], &set("hunter2")).unwrap_err();
+        assert!(
+            sentence.starts_with("VAS_CAMERA_A_B_PASSWORD is set, and means camera a-b as well as"),
+            "{sentence}"
+        );
+    }
+
+    #[test]
+    fn an_empty_variable_is_not_set() {
+        let empty = |name: &str| Some(OsString::new()).filter(|_| name.starts_with("VAS_CAMERA_"));
+        let text =
+            "[[camera]]\nid = \"a\"\nurl = \"rtsp://h/s\"\nusername = \"u\"\npassword = \"of the file\"\n";
+        let config = load_with(text, &[], &empty).unwrap();
+        assert_eq!((rtsp(&config).username.as_deref(), password(&config)), (Some("u"), Some("of the file")));
     }
 
     #[test]

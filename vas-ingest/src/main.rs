@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use stderr::Stderr;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 use vas_ingest::config::{Config, EXPORT_ENABLED_VARIABLE, Request};
 use vas_ingest::redact;
 use vas_ingest::server::{Ended, Server, StartError};
@@ -22,6 +23,9 @@ const EXIT_FAILED: u8 = 1;
 const EXIT_USAGE: u8 = 2;
 /// The export was refused at start: the base directory cannot be trusted or used.
 const EXIT_EXPORT_REFUSED: u8 = 3;
+
+/// Base directory of the export, unless the command line names one.
+const BASE_VARIABLE: &str = "VAS_SHM_BASE";
 
 /// Log filter, as tracing-subscriber's EnvFilter has it.
 const LOG_VARIABLE: &str = "VAS_LOG";
@@ -55,7 +59,7 @@ enum Command {
         #[arg(long, value_name = "ID=URL_OR_FILE")]
         camera: Vec<String>,
         /// Base directory of the export.
-        #[arg(long, value_name = "DIR", env = "VAS_SHM_BASE")]
+        #[arg(long, value_name = "DIR")]
         base: Option<PathBuf>,
     },
     /// Checks a configuration file and says what is in it.
@@ -70,10 +74,9 @@ fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            // clap repeats what it was given, and that may be an URL with a password.
             let text = error.render().to_string();
             if error.use_stderr() {
-                say(&redact::text(&text));
+                say(&without_passwords(text));
                 return EXIT_USAGE.into();
             }
             // Help and version; a closed pipe is nobody's fault.
@@ -82,10 +85,30 @@ fn main() -> ExitCode {
         }
     };
     let code = match cli.command {
-        Command::Run { config, camera, base } => run(&Request { file: config, cameras: camera, base }),
+        Command::Run { config, camera, base } => {
+            // Empty is not set.
+            let base = base.or(environment(BASE_VARIABLE).filter(|base| !base.is_empty()).map(PathBuf::from));
+            run(&Request { file: config, cameras: camera, base })
+        }
         Command::CheckConfig { config } => check_config(config),
     };
     code.into()
+}
+
+/// clap repeats what it was given, and that may be an URL with a password.
+fn without_passwords(mut text: String) -> String {
+    // Whole arguments first, and then what stands behind their = signs: clap takes `--camera=..` apart.
+    let arguments = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned());
+    let mut given: Vec<String> = arguments.filter(|argument| argument.contains('@')).collect();
+    for argument in given.clone() {
+        let parts = argument.match_indices('=').map(|(i, _)| argument[i + 1..].to_owned());
+        given.extend(parts.filter(|part| part.contains('@')));
+    }
+    given.sort_by_key(|part| std::cmp::Reverse(part.len()));
+    for part in given {
+        text = text.replace(&part, &redact::argument(&part));
+    }
+    redact::text(&text)
 }
 
 /// To stderr; a closed pipe is nobody's fault, and no reason to panic.
@@ -213,9 +236,8 @@ fn is_ignored(status: &str, signal: c_int) -> bool {
 /// Logs to stderr; panics go there too, without the URL that may be in their message.
 fn start_log() -> Result<Stderr, String> {
     let filter = match std::env::var(LOG_VARIABLE) {
-        Ok(text) => EnvFilter::try_new(&text)
-            .map_err(|why| format!("{LOG_VARIABLE} is {text:?}: {why}; use error, warn, info or debug"))?,
-        Err(std::env::VarError::NotPresent) => EnvFilter::new("info"),
+        Ok(text) if !text.is_empty() => parse_filter(&text)?,
+        Ok(_) | Err(std::env::VarError::NotPresent) => EnvFilter::new("info"),
         Err(std::env::VarError::NotUnicode(_)) => return Err(format!("{LOG_VARIABLE} is not UTF-8")),
     };
     let log = Stderr::start();
@@ -237,4 +259,15 @@ fn start_log() -> Result<Stderr, String> {
         tracing::error!("thread {thread} panicked at {place}: {}", redact::text(message));
     }));
     Ok(log)
+}
+
+/// EnvFilter takes a word that is no level for the name of a target, and shows nothing else: `warning` would be silence.
+fn parse_filter(text: &str) -> Result<EnvFilter, String> {
+    const USE: &str = "use error, warn, info or debug";
+    for directive in text.split(',').map(str::trim).filter(|directive| !directive.contains(['=', '['])) {
+        if directive.parse::<LevelFilter>().is_err() {
+            return Err(format!("{LOG_VARIABLE} is {text:?}: {directive:?} is no level; {USE}"));
+        }
+    }
+    EnvFilter::try_new(text).map_err(|why| format!("{LOG_VARIABLE} is {text:?}: {why}; {USE}"))
 }

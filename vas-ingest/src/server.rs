@@ -4,6 +4,8 @@ use crate::av;
 use crate::camera::{Camera, Outcome};
 use crate::config::Config;
 use crate::export::{BaseError, CameraError, Export};
+use crate::redact;
+use crate::source::{RtspSource, Source};
 use crate::status::{Counters, Snapshot};
 use crate::stop::Stop;
 use std::io;
@@ -86,6 +88,23 @@ impl Running {
     }
 }
 
+/// When the counters are told.
+struct Summaries {
+    told_at: Instant,
+}
+
+impl Summaries {
+    fn due(&self) -> Instant {
+        self.told_at + SUMMARY_EVERY
+    }
+
+    /// They are told now; the time they are about. After a pause of the process there is one summary, of all that time, and not
+    /// one for each minute of it.
+    fn take(&mut self, now: Instant) -> Duration {
+        now.duration_since(std::mem::replace(&mut self.told_at, now))
+    }
+}
+
 /// A running server.
 pub struct Server {
     cameras: Vec<Running>,
@@ -117,6 +136,9 @@ impl Server {
 
     fn start_camera(&mut self, config: crate::config::CameraConfig) -> Result<(), StartError> {
         let (id, index) = (config.id, self.cameras.len());
+        if let Source::Rtsp(RtspSource { username, password: Some(password), .. }) = &config.source {
+            redact::remember(username.as_deref(), password);
+        }
         let counters = Arc::new(Counters::default());
         let export = self.export.as_ref().map(|export| export.camera(id)).transpose()?;
         let camera = Camera::new(config, export, Arc::clone(&counters), Arc::clone(&self.stopper.stop));
@@ -145,17 +167,17 @@ impl Server {
 
     /// Waits for the stop, or for the end of every camera; tells what the cameras do meanwhile; then stops everything.
     pub fn run(mut self) -> Ended {
-        let mut summary_at = Instant::now() + SUMMARY_EVERY;
+        let mut summaries = Summaries { told_at: Instant::now() };
         while self.cameras.iter().any(|camera| camera.outcome.is_none()) {
-            match self.events.recv_timeout(summary_at.saturating_duration_since(Instant::now())) {
+            match self.events.recv_timeout(summaries.due().saturating_duration_since(Instant::now())) {
                 Ok(Event::Stop) => {
                     self.stop();
                     return Ended::Well;
                 }
                 Ok(Event::CameraEnded { index, outcome }) => self.camera_ended(index, outcome),
                 Err(RecvTimeoutError::Timeout) => {
-                    self.summarise();
-                    summary_at += SUMMARY_EVERY;
+                    let time = summaries.take(Instant::now());
+                    self.summarise(time);
                 }
                 // Cannot be: a sender is in `self`.
                 Err(RecvTimeoutError::Disconnected) => break,
@@ -176,10 +198,10 @@ impl Server {
         camera.tell_total(self.started.elapsed(), self.export.is_some());
     }
 
-    fn summarise(&mut self) {
+    fn summarise(&mut self, time: Duration) {
         for camera in self.cameras.iter_mut().filter(|camera| camera.outcome.is_none()) {
             let now = camera.counters.snapshot();
-            let line = now.since(&camera.told).line(SUMMARY_EVERY, self.export.is_some());
+            let line = now.since(&camera.told).line(time, self.export.is_some());
             tracing::info!(camera = %camera.id, "{line}");
             camera.told = now;
         }
@@ -205,5 +227,20 @@ impl Server {
             camera.tell_total(self.started.elapsed(), exporting);
             tracing::warn!(camera = %camera.id, "its thread does not end (name resolution?), the process ends without it");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn after_a_pause_there_is_one_summary_of_all_that_time() {
+        let start = Instant::now();
+        let mut summaries = Summaries { told_at: start };
+        assert_eq!(summaries.due(), start + SUMMARY_EVERY);
+        let late = start + 10 * SUMMARY_EVERY;
+        assert_eq!(summaries.take(late), 10 * SUMMARY_EVERY);
+        assert_eq!(summaries.due(), late + SUMMARY_EVERY);
     }
 }

@@ -201,6 +201,21 @@ fn a_password_on_the_command_line_is_refused_and_not_repeated() {
     let output = run_with(&["rtsp://admin:hunter2@127.0.0.1/s"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("rtsp://***@127.0.0.1/s"), "{}", stderr(&output));
+    for argument in [
+        "rtsp://admin:hun'ter2@127.0.0.1/s",
+        "rtsp://admin:hun ter2@127.0.0.1/s",
+        "--base=rtsp://admin:hun/ter2 x@127.0.0.1/s",
+        "--nonsense=admin:hun ter2@127.0.0.1/s",
+        "admin:hun ter2@h",
+        "--camera=admin:hun'ter2@h",
+        "--camera=front=rtsp:/admin:hun ter2@h/s",
+        "--camera=front=rtsp://admin:hun'ter2@h/s",
+    ] {
+        let output = run_with(&[argument]).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{argument}");
+        let text = stderr(&output);
+        assert!(!text.contains("hun") && !text.contains("ter2"), "{argument}: {text}");
+    }
 }
 
 #[test]
@@ -219,6 +234,12 @@ fn a_flag_that_is_neither_on_nor_off_is_refused() {
 fn a_log_filter_that_is_none_is_refused() {
     let sentence = refusal(run_with(&["--camera", "a=rtsp://127.0.0.1/s"]).env("VAS_LOG", "a=b=c"), 2);
     assert!(sentence.starts_with("vas-ingest: VAS_LOG is \"a=b=c\": "), "{sentence}");
+    let sentence =
+        refusal(run_with(&["--camera", "a=rtsp://127.0.0.1/s"]).env("VAS_LOG", "ffmpeg=debug,warning"), 2);
+    assert_eq!(
+        sentence,
+        "vas-ingest: VAS_LOG is \"ffmpeg=debug,warning\": \"warning\" is no level; use error, warn, info or debug"
+    );
 }
 
 #[test]
@@ -287,7 +308,17 @@ fn without_the_flag_there_is_no_base_directory() {
     let mut server = Running::start(command.arg("--base").arg(&base));
     assert_eq!(server.wait(), Some(0));
     assert!(!base.exists());
-    assert!(server.log().contains("frames are not exported"));
+    let log = server.log();
+    assert!(log.contains("frames are not exported: set AI_FRAME_EXPORT_ENABLED=true"), "{log}");
+}
+
+#[test]
+fn an_empty_base_variable_is_not_set() {
+    let directory = tempfile::tempdir().unwrap();
+    let Some(clip) = clip(directory.path()) else { return };
+    let mut command = run_with(&["--camera", &format!("a={}", clip.display())]);
+    let mut server = Running::start(command.env("VAS_SHM_BASE", "").env("VAS_LOG", ""));
+    assert_eq!(server.wait(), Some(0), "{}", server.log());
 }
 
 #[test]
