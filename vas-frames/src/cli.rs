@@ -16,9 +16,9 @@ use vas_shm_reader::{CameraId, Options};
 #[derive(Debug, Parser)]
 #[command(name = "vas-frames", version, after_help = EXIT_CODES)]
 pub(crate) struct Cli {
-    /// Directory under which the server exports its cameras
-    #[arg(long, global = true, env = "VAS_SHM_BASE", default_value = DEFAULT_BASE, value_name = "DIR")]
-    base: PathBuf,
+    /// Directory under which the server exports its cameras [default: VAS_SHM_BASE, or else /dev/shm/vas]
+    #[arg(long, global = true, value_name = "DIR")]
+    base: Option<PathBuf>,
     #[command(subcommand)]
     verb: Verb,
 }
@@ -40,13 +40,20 @@ enum Verb {
 
 impl Cli {
     pub(crate) fn run(&self, out: &mut dyn Write) -> Result<(), Failure> {
+        let base = self.base.clone().unwrap_or_else(default_base);
         match &self.verb {
-            Verb::List(arguments) => list::run(&self.base, arguments, out),
-            Verb::Inspect(arguments) => inspect::run(&self.base, arguments, out),
-            Verb::Watch(arguments) => watch::run(&self.base, arguments, out),
-            Verb::Snapshot(arguments) => snapshot::run(&self.base, arguments, out),
+            Verb::List(arguments) => list::run(&base, arguments, out),
+            Verb::Inspect(arguments) => inspect::run(&base, arguments, out),
+            Verb::Watch(arguments) => watch::run(&base, arguments, out),
+            Verb::Snapshot(arguments) => snapshot::run(&base, arguments, out),
         }
     }
+}
+
+/// The variable's directory. An empty variable is one that is not set; clap would take it for a mistake.
+fn default_base() -> PathBuf {
+    let base = std::env::var_os("VAS_SHM_BASE").filter(|base| !base.is_empty());
+    base.map_or_else(|| PathBuf::from(DEFAULT_BASE), PathBuf::from)
 }
 
 /// The camera a verb works on.

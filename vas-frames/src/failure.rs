@@ -15,6 +15,8 @@ pub(crate) enum Failure {
     Extension { path: PathBuf },
     #[error("{}: not there; no server exports cameras under it now (--base or VAS_SHM_BASE names another)", .base.display())]
     NoBase { base: PathBuf },
+    #[error("{}: not a directory; --base is the directory under which a server exports its cameras", .base.display())]
+    BaseNoDirectory { base: PathBuf },
     #[error("read {}: {error}; cameras cannot be listed without read permission for this directory", .base.display())]
     BaseRefused { base: PathBuf, error: io::Error },
     #[error("{why}; `vas-frames list` shows the cameras that are there")]
@@ -38,7 +40,7 @@ impl Failure {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Usage { .. } | Self::CameraId { .. } | Self::Extension { .. } => 2,
-            Self::BaseRefused { .. } | Self::Refused(_) => 3,
+            Self::BaseNoDirectory { .. } | Self::BaseRefused { .. } | Self::Refused(_) => 3,
             Self::NoBase { .. }
             | Self::NotThere { .. }
             | Self::NoFrame { .. }

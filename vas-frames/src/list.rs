@@ -58,6 +58,7 @@ fn base_failure(base: &Path, error: io::Error) -> Failure {
     let base = base.to_owned();
     match error.kind() {
         io::ErrorKind::NotFound => Failure::NoBase { base },
+        io::ErrorKind::NotADirectory => Failure::BaseNoDirectory { base },
         _ => Failure::BaseRefused { base, error },
     }
 }

@@ -8,6 +8,7 @@ use serde_json::Value;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -160,6 +161,16 @@ fn the_base_directory_may_come_from_the_environment() {
     assert_eq!(output.status.code(), Some(0), "{output:?}");
 }
 
+#[test]
+fn an_empty_variable_is_not_set() {
+    let output = Command::new(env!("CARGO_BIN_EXE_vas-frames"))
+        .env("VAS_SHM_BASE", "")
+        .args(["inspect", "no-camera-of-this-name"])
+        .output()
+        .expect("the program starts");
+    assert_fails(&output, 1, "/dev/shm/vas/no-camera-of-this-name/frame.meta: not there");
+}
+
 // Not there, refused.
 
 #[test]
@@ -180,7 +191,17 @@ fn a_base_directory_that_cannot_be_read_is_exit_code_3() {
     let base = base();
     let file = base.path().join("file");
     File::create(&file).expect("a file");
-    assert_fails(&run(&file, &["list"]), 3, "cannot be listed");
+    let output = run(&file, &["list"]);
+    assert_fails(&output, 3, "file: not a directory; --base is the directory");
+    assert!(!String::from_utf8_lossy(&output.stderr).contains("permission"), "{output:?}");
+
+    let closed = base.path().join("closed");
+    fs::create_dir(&closed).expect("a directory");
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0)).expect("its mode");
+    // Whoever runs the tests as root may read it all the same.
+    if fs::read_dir(&closed).is_err() {
+        assert_fails(&run(&closed, &["list"]), 3, "cannot be listed without read permission");
+    }
 }
 
 #[test]
