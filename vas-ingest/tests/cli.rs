@@ -415,6 +415,51 @@ fn a_refused_password_is_one_sentence_with_camera_host_and_user() {
 }
 
 #[test]
+fn credentials_that_a_camera_sends_back_do_not_reach_the_log() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for connection in listener.incoming() {
+            let mut connection = connection.unwrap();
+            // Asks for Basic authentication, and says what it got in the words of its refusal: as a header and as a token.
+            let mut requests = BufReader::new(connection.try_clone().unwrap());
+            let (mut line, mut sequence, mut token) = (String::new(), String::new(), None);
+            while requests.read_line(&mut line).is_ok_and(|len| len > 0) {
+                if let Some(number) = line.strip_prefix("CSeq:") {
+                    sequence = number.trim().to_owned();
+                }
+                if let Some(found) = line.trim().strip_prefix("Authorization: Basic ") {
+                    token = Some(found.to_owned());
+                }
+                if line.trim().is_empty() {
+                    let status = match &token {
+                        None => "401 Unauthorized".to_owned(),
+                        Some(token) => {
+                            format!("404 echo of Basic {token} and of {token} and of admin:hunter2")
+                        }
+                    };
+                    let answer = format!(
+                        "RTSP/1.0 {status}\r\nCSeq: {sequence}\r\nWWW-Authenticate: Basic realm=\"x\"\r\n\r\n"
+                    );
+                    let _ = connection.write_all(answer.as_bytes());
+                }
+                line.clear();
+            }
+        }
+    });
+    let mut command = run_with(&["--camera", &format!("front=rtsp://{address}/s")]);
+    command.env("VAS_CAMERA_FRONT_USERNAME", "admin").env("VAS_CAMERA_FRONT_PASSWORD", "hunter2");
+    let mut server = Running::start(command.env("VAS_LOG", "debug"));
+    let line = server.wait_for_line("trying again in");
+    assert!(line.contains("echo of Basic *** and of ***"), "{line}");
+    server.signal(rustix::process::Signal::TERM);
+    assert_eq!(server.wait(), Some(0));
+    let log = server.log();
+    // The token is admin:hunter2 in base64.
+    assert!(!log.contains("hunter2") && !log.contains("YWRtaW46aHVudGVyMg"), "{log}");
+}
+
+#[test]
 fn an_unreachable_camera_is_tried_again_and_stops_nothing() {
     // A port that was free a moment ago.
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
