@@ -197,7 +197,7 @@ fn a_base_directory_that_cannot_be_read_is_exit_code_3() {
 
     let closed = base.path().join("closed");
     fs::create_dir(&closed).expect("a directory");
-    fs::set_permissions(&closed, fs::Permissions::from_mode(0)).expect("its mode");
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).expect("its mode");
     // Whoever runs the tests as root may read it all the same.
     if fs::read_dir(&closed).is_err() {
         assert_fails(&run(&closed, &["list"]), 3, "cannot be listed without read permission");
