@@ -1,5 +1,6 @@
 //! One camera's life: open, decode, ring, export; and when its source is lost, wait and begin again.
 
+use crate::av::AvError;
 use crate::av::frame::pixel_format_name;
 use crate::av::input::OpenError;
 use crate::av::interrupt::{Cause, Interrupt};
@@ -10,7 +11,7 @@ use crate::decode::{Decoded, Next, Stream};
 use crate::export::CameraExport;
 use crate::reconnect::{Backoff, STABLE_AFTER, Trouble};
 use crate::ring::Ring;
-use crate::source::{FileSource, Source};
+use crate::source::{FileSource, Source, SourceError};
 use crate::status::Counters;
 use crate::stop::Stop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -30,6 +31,12 @@ pub(crate) enum Outcome {
 
 /// A connected camera may take this many frame timeouts for its first frame: one to wait for a keyframe, one as always.
 const FIRST_FRAME_TIMEOUTS: u32 = 2;
+
+/// A socket may be silent for this much longer than any deadline of ours, so that ours come first: they know what to say.
+const SILENCE_MARGIN: Duration = Duration::from_secs(2);
+
+/// How FFmpeg's line about a host name begins (libavformat/tcp.c and udp.c).
+const UNRESOLVED: &str = "Failed to resolve hostname ";
 
 /// One camera, on its own thread.
 pub(crate) struct Camera {
@@ -70,6 +77,8 @@ impl Camera {
         counters: Arc<Counters>,
         stop: Arc<Stop>,
     ) -> Self {
+        // Before anything is opened.
+        crate::av::bound_allocations(config.max_pixels);
         let ring = Ring::new(config.ring_frames);
         Self { config, stop, counters, ring, export, backoff: Backoff::default(), is_live: false }
     }
@@ -81,6 +90,10 @@ impl Camera {
             // back unpublished; the ring and the counters, whose every step is complete in itself.
             let end = catch_unwind(AssertUnwindSafe(|| self.session()))
                 .unwrap_or_else(|_| End::Failed(Failure::lost("its thread panicked (see the line before)")));
+            // Whatever failed after the stop was asked for failed because of it.
+            if self.stop.is_requested() {
+                return Outcome::Stopped;
+            }
             let failure = match end {
                 End::Stopped => return Outcome::Stopped,
                 End::Finished => {
@@ -115,14 +128,16 @@ impl Camera {
     fn open_and_play(&mut self, interrupt: &Arc<Interrupt>) -> Result<End, Failure> {
         let frame_timeout = self.config.frame_timeout;
         interrupt.arm(self.config.open_timeout);
-        let silence = self.config.open_timeout.max(frame_timeout);
-        let (input, detail) = with_errors_held(|| self.config.source.open(silence, interrupt));
-        let input = match input {
-            Ok(input) => input,
-            Err(error) => return self.explain_open(&error, detail.as_deref(), interrupt.cause()),
+        let longest = self.config.open_timeout.max(frame_timeout.saturating_mul(FIRST_FRAME_TIMEOUTS));
+        let silence = longest.saturating_add(SILENCE_MARGIN);
+        let opened = with_errors_held(|| {
+            let input = self.config.source.open(silence, interrupt)?;
+            Ok(Stream::new(input, self.config.max_pixels, frame_timeout)?)
+        });
+        let mut stream = match opened {
+            (Ok(stream), _) => stream,
+            (Err(error), detail) => return self.explain_open(&error, detail.as_deref(), interrupt.cause()),
         };
-        let mut stream = Stream::new(input, self.config.max_pixels, frame_timeout)
-            .map_err(|error| Failure::lost(format!("{}: {error}", self.config.source.describe())))?;
 
         let nominal = stream.nominal_period();
         let mut period = FramePeriod::new(nominal);
@@ -189,10 +204,14 @@ impl Camera {
                     frames_since_start = 0;
                     tracing::debug!("{}: from its beginning", file.path.display());
                     interrupt.arm(self.config.open_timeout);
-                    let (input, detail) = with_errors_held(|| file.open(interrupt, false));
-                    match input {
-                        Ok(input) => stream.restart(input, frame_timeout),
-                        Err(error) => {
+                    // With a decoder of its own: the file may be another one by now.
+                    let opened = with_errors_held(|| {
+                        let input = file.open(interrupt)?;
+                        Ok(Stream::new(input, self.config.max_pixels, frame_timeout)?)
+                    });
+                    match opened {
+                        (Ok(again), _) => stream = again,
+                        (Err(error), detail) => {
                             return self.explain_open(&error, detail.as_deref(), interrupt.cause());
                         }
                     }
@@ -245,7 +264,7 @@ impl Camera {
 
     fn explain_open(
         &self,
-        error: &OpenError,
+        error: &SourceError,
         detail: Option<&str>,
         cause: Option<Cause>,
     ) -> Result<End, Failure> {
@@ -256,7 +275,7 @@ impl Camera {
                 let limit = self.config.open_timeout.as_millis() as f64 / 1000.0;
                 Err(Failure::lost(format!("{place}: no answer within {limit} s")))
             }
-            (None, OpenError::Call(call), Source::Rtsp(rtsp)) if call.is_refused() => {
+            (None, SourceError::Open(OpenError::Call(call)), Source::Rtsp(rtsp)) if call.is_refused() => {
                 let who = match (&rtsp.username, &rtsp.password) {
                     (None, None) => "without user name and password".to_owned(),
                     (username, None) => {
@@ -276,10 +295,43 @@ impl Camera {
                     ),
                 })
             }
+            (None, SourceError::Open(OpenError::Call(call)), Source::File(_)) if call.is_invalid_data() => {
+                Err(Failure::lost(format!("{place}: {}", self.not_a_media_file(*call, detail))))
+            }
+            (None, SourceError::Open(OpenError::Call(_)), Source::Rtsp(rtsp))
+                if detail.is_some_and(|detail| detail.starts_with(UNRESOLVED)) =>
+            {
+                let why = detail.and_then(|detail| detail.rsplit_once(": ")).map_or("", |(_, why)| why);
+                Err(Failure::lost(format!(
+                    "{place}: the host name {} cannot be resolved: {why}",
+                    rtsp.host()
+                )))
+            }
+            // These say it all; what FFmpeg said before is about how it came to it.
+            (None, SourceError::Redirected { .. }, _)
+            | (
+                None,
+                SourceError::Open(
+                    OpenError::NoVideo | OpenError::NoDecoder(_) | OpenError::CodecNotAllowed { .. },
+                ),
+                _,
+            ) => Err(Failure::lost(format!("{place}: {error}"))),
             (None, error, _) => {
                 let detail = detail.map(|detail| format!(" ({detail})")).unwrap_or_default();
                 Err(Failure::lost(format!("{place}: {error}{detail}")))
             }
         }
+    }
+
+    /// A file that FFmpeg can make nothing of.
+    fn not_a_media_file(&self, error: AvError, detail: Option<&str>) -> String {
+        let Source::File(file) = &self.config.source else { return "no video can be found in it".to_owned() };
+        if std::fs::metadata(&file.path).is_ok_and(|metadata| metadata.len() == 0) {
+            return "the file is empty".to_owned();
+        }
+        format!(
+            "it is no video file, or a damaged one: {}",
+            detail.map_or_else(|| error.reason(), str::to_owned)
+        )
     }
 }

@@ -28,8 +28,9 @@ pub(crate) fn plausible_period(rate: Rational) -> Option<Duration> {
     PLAUSIBLE_FPS.contains(&fps).then(|| Duration::from_secs_f64(1.0 / fps))
 }
 
-/// Longest step between two frames of a file that is played as it stands; a longer one is a jump in its timestamps.
-const LONGEST_STEP: Duration = Duration::from_secs(10);
+/// Longest step between two frames of a file that is played as it stands; a longer one is a jump in its timestamps. Time-lapse
+/// files have a picture a minute and fewer.
+const LONGEST_STEP: Duration = Duration::from_secs(600);
 /// A file that is this late (the machine was too slow, or asleep) goes on from now and does not hurry after.
 const LATEST: Duration = Duration::from_millis(500);
 
@@ -145,6 +146,15 @@ mod tests {
         assert_eq!(pacer.due(start, None), start + ms(20));
         assert_eq!(pacer.due(start, Some(7 * MS)), start + ms(40));
         assert_eq!(pacer.due(start, Some(10 * MS)), start + ms(43));
+    }
+
+    #[test]
+    fn a_picture_each_quarter_of_a_minute_stays_that_far_apart() {
+        let start = Instant::now();
+        let mut pacer = Pacer::new(None);
+        pacer.due(start, Some(0));
+        assert_eq!(pacer.due(start, Some(15_000 * MS)), start + ms(15_000));
+        assert_eq!(pacer.due(start, Some(615_000 * MS)), start + ms(615_000));
     }
 
     #[test]

@@ -60,16 +60,6 @@ impl Stream {
         })
     }
 
-    /// Goes on with another input of the same video: a file that is opened again to loop. The decoder stays.
-    pub(crate) fn restart(&mut self, input: Input, key_wait_limit: Duration) {
-        self.decoder.flush();
-        self.input = input;
-        self.pending = false;
-        self.draining = false;
-        self.key_wait = KeyWait::new(Instant::now() + key_wait_limit);
-        self.taint = Taint::default();
-    }
-
     /// The time between frames that the stream itself names, if it can be true.
     pub(crate) fn nominal_period(&self) -> Option<Duration> {
         self.input.frame_rates().into_iter().find_map(clock::plausible_period)
@@ -388,7 +378,7 @@ mod tests {
 
     fn open(file: &crate::source::FileSource) -> Stream {
         let interrupt = crate::av::interrupt::Interrupt::new(std::sync::Arc::default());
-        let input = file.open(&interrupt, true).unwrap();
+        let input = file.open(&interrupt).unwrap();
         Stream::new(input, u64::MAX, Duration::from_secs(10)).unwrap()
     }
 
@@ -414,9 +404,7 @@ mod tests {
             let pts_ms: Vec<i64> = frames.iter().map(|frame| frame.pts_ns.unwrap() / 1_000_000).collect();
             assert_eq!(pts_ms, (0..25).map(|n| n * 40).collect::<Vec<_>>());
             assert!(frames.iter().all(|frame| !frame.damaged));
-            // Once more from its beginning, without probing.
-            let interrupt = crate::av::interrupt::Interrupt::new(std::sync::Arc::default());
-            stream.restart(file.open(&interrupt, false).unwrap(), Duration::from_secs(10));
+            stream = open(&file);
         }
     }
 
@@ -437,7 +425,7 @@ mod tests {
     fn pictures_larger_than_allowed_are_not_decoded() {
         let Some((_directory, file)) = clip() else { return };
         let interrupt = crate::av::interrupt::Interrupt::new(std::sync::Arc::default());
-        let input = file.open(&interrupt, true).unwrap();
+        let input = file.open(&interrupt).unwrap();
         match Stream::new(input, 320 * 240 - 1, Duration::from_secs(10)) {
             Err(error) => assert_eq!(error.call, "avcodec_open2"),
             Ok(mut stream) => assert!(frames(&mut stream).is_empty()),

@@ -193,7 +193,7 @@ mod tests {
             }
         }
         let file = FileSource { path, repeat: false };
-        let input = file.open(&Interrupt::new(Arc::default()), true).unwrap();
+        let input = file.open(&Interrupt::new(Arc::default())).unwrap();
         let mut stream = Stream::new(input, u64::MAX, Duration::from_secs(10)).unwrap();
         loop {
             match stream.next(&Counters::default()).unwrap() {

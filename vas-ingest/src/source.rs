@@ -20,6 +20,40 @@ const UDP_BUFFER_BYTES: &str = "4000000";
 /// RFC 3986 unreserved characters; everything else in a user name or password is percent-encoded.
 const USERINFO: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
+/// The decoders that a camera may choose by its description. FFmpeg has hundreds more, old and little tested ones among them.
+const RTSP_CODECS: &str = "h264,hevc,mjpeg,mpeg4";
+
+/// Why a source was not opened.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SourceError {
+    /// FFmpeg did not open it, or what it opened is of no use.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The camera sent us to another host.
+    #[error(
+        "the camera redirects to {host}, another host than the one in the configuration; if that is intended, put its \
+         address into url; user name and password may have reached it already"
+    )]
+    Redirected {
+        /// The other host.
+        host: String,
+    },
+}
+
+impl From<AvError> for SourceError {
+    fn from(error: AvError) -> Self {
+        Self::Open(error.into())
+    }
+}
+
+/// The host of `opened`, if it is another one than that of `configured`.
+fn redirected_host(configured: &Url, opened: &str) -> Option<String> {
+    let opened = Url::parse(opened).ok();
+    let host = opened.as_ref().and_then(Url::host_str).unwrap_or("an address without a host");
+    let is_same = configured.host_str().is_some_and(|ours| ours.eq_ignore_ascii_case(host));
+    (!is_same).then(|| crate::redact::text(host))
+}
+
 /// How RTP comes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -61,6 +95,22 @@ impl RtspSource {
     pub(crate) fn host(&self) -> String {
         let host = self.address.host_str().unwrap_or_default();
         self.address.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+    }
+
+    fn open(&self, silence: Duration, interrupt: &Arc<Interrupt>) -> Result<Input, SourceError> {
+        let options = rtsp_options(self.transport, silence)?;
+        let url = c_string(self.url_with_credentials().expose_secret().as_bytes())?;
+        let input = Input::open(&url, options, interrupt, false)?;
+        // FFmpeg follows a redirection by itself, and takes user name and password along; that cannot be turned off. What can
+        // be done is to play nothing from there, and to say so.
+        if let Some(host) = redirected_host(&self.address, input.url().expose_secret()) {
+            return Err(SourceError::Redirected { host });
+        }
+        let codec = input.decoder_name();
+        if !RTSP_CODECS.split(',').any(|allowed| allowed == codec) {
+            return Err(OpenError::CodecNotAllowed { codec, allowed: RTSP_CODECS }.into());
+        }
+        Ok(input)
     }
 
     /// The URL with credentials, percent-encoded, for FFmpeg alone.
@@ -111,32 +161,30 @@ impl Source {
 
     /// Opens it. A socket may be silent for `silence`; apart from that, blocking calls end as `interrupt` says. Name
     /// resolution alone cannot be interrupted.
-    pub(crate) fn open(&self, silence: Duration, interrupt: &Arc<Interrupt>) -> Result<Input, OpenError> {
+    pub(crate) fn open(&self, silence: Duration, interrupt: &Arc<Interrupt>) -> Result<Input, SourceError> {
         match self {
-            Self::Rtsp(rtsp) => {
-                let options = rtsp_options(rtsp.transport, silence)?;
-                let url = c_string(rtsp.url_with_credentials().expose_secret().as_bytes())?;
-                Input::open(&url, options, interrupt, false)
-            }
-            Self::File(file) => file.open(interrupt, true),
+            Self::Rtsp(rtsp) => rtsp.open(silence, interrupt),
+            Self::File(file) => Ok(file.open(interrupt)?),
         }
     }
 }
 
 impl FileSource {
-    /// `probe`: find out what the first open has to know; opening it once more for a loop need not.
-    pub(crate) fn open(&self, interrupt: &Arc<Interrupt>, probe: bool) -> Result<Input, OpenError> {
+    /// Opens it at its beginning. It is probed each time: some formats tell of their streams only while packets are read.
+    pub(crate) fn open(&self, interrupt: &Arc<Interrupt>) -> Result<Input, OpenError> {
         let mut options = Dictionary::new();
         // A playlist must not lead to the network, and a name such as `concat:` is a file's name here.
         options.set(c"protocol_whitelist", "file")?;
         let url = c_string(&[b"file:", self.path.as_os_str().as_bytes()].concat())?;
-        Input::open(&url, options, interrupt, probe)
+        Input::open(&url, options, interrupt, true)
     }
 }
 
 fn rtsp_options(transport: Transport, silence: Duration) -> Result<Dictionary, AvError> {
     let mut options = Dictionary::new();
     options.set(c"rtsp_transport", transport.name())?;
+    // For what FFmpeg opens by itself; the decoder that we open is checked by its name.
+    options.set(c"codec_whitelist", RTSP_CODECS)?;
     // One stream: with several, FFmpeg shifts timestamps at every RTCP report.
     options.set(c"allowed_media_types", "video")?;
     // The interrupt's deadline does more; this one also ends calls that do not ask it.
@@ -192,6 +240,16 @@ mod tests {
         assert_eq!(camera("rtsp://10.0.0.5:8554/s", None, None).host(), "10.0.0.5:8554");
         assert_eq!(camera("rtsp://[fe80::1]:8554/s", None, None).host(), "[fe80::1]:8554");
         assert_eq!(camera("rtsp://cam.lan/s", None, None).host(), "cam.lan");
+    }
+
+    #[test]
+    fn a_redirection_is_one_if_the_host_changes() {
+        let ours = Url::parse("rtsp://cam.lan:554/s").unwrap();
+        assert_eq!(redirected_host(&ours, "rtsp://u:secret@CAM.lan/other?x=1"), None);
+        assert_eq!(redirected_host(&ours, "rtsp://u:secret@cam.lan:8554/s"), None);
+        assert_eq!(redirected_host(&ours, "rtsp://u:secret@evil.lan/s").as_deref(), Some("evil.lan"));
+        assert_eq!(redirected_host(&ours, "rtsp://cam.lan@evil.lan/s").as_deref(), Some("evil.lan"));
+        assert_eq!(redirected_host(&ours, "no address").as_deref(), Some("an address without a host"));
     }
 
     #[test]

@@ -288,6 +288,140 @@ fn a_file_loops_until_it_is_stopped() {
 }
 
 #[test]
+fn formats_that_tell_of_their_streams_while_they_are_read_loop_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let Some(file) = clip(directory.path()) else { return };
+    for name in ["clip.flv", "clip.mpg"] {
+        let other = directory.path().join(name);
+        let made =
+            Command::new("ffmpeg").args(["-v", "error", "-i"]).arg(&file).arg(&other).output().unwrap();
+        assert!(made.status.success(), "{}", stderr(&made));
+        let config = format!("[[camera]]\nid = \"a\"\nurl = \"{}\"\nloop = true\n", other.display());
+        let config = configuration(directory.path(), &config);
+        let mut server = Running::start(
+            program().args(["run", "--config"]).arg(config).env("VAS_LOG", "info,vas_ingest=debug"),
+        );
+        for _round in 0..2 {
+            server.wait_for_line("from its beginning");
+        }
+        server.signal(rustix::process::Signal::TERM);
+        assert_eq!(server.wait(), Some(0), "{name}");
+        let log = server.log();
+        assert!(!log.contains("WARN") && !log.contains("ERROR"), "{name}: {log}");
+    }
+}
+
+#[test]
+fn what_cannot_be_played_is_one_sentence() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    std::fs::write(path("empty.mp4"), "").unwrap();
+    let mut cases = vec![("empty.mp4", "the file is empty")];
+    if clip(directory.path()).is_some() {
+        let sound = Command::new("ffmpeg")
+            .args(["-v", "error", "-f", "lavfi", "-i", "sine=d=1"])
+            .arg(path("sound.wav"))
+            .output()
+            .unwrap();
+        assert!(sound.status.success(), "{}", stderr(&sound));
+        cases.push(("sound.wav", "it has no video"));
+    }
+    for (name, sentence) in cases {
+        let mut server = Running::start(&mut run_with(&["--camera", &format!("a={}", path(name).display())]));
+        assert_eq!(server.wait(), Some(1), "{name}");
+        let log = server.log();
+        assert!(log.contains(&format!("{name}: {sentence}")), "{log}");
+        assert!(!log.contains("WARN"), "{log}");
+    }
+}
+
+/// A camera that sends its clients elsewhere, or describes a stream of its choice. Serves until the test is over.
+fn camera_that_answers(host: &str, describe: impl Fn(&str) -> String + Send + 'static) -> u16 {
+    let listener = TcpListener::bind((host, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for connection in listener.incoming().map_while(Result::ok) {
+            let mut lines = BufReader::new(&connection).lines().map_while(Result::ok);
+            let mut method = String::new();
+            let mut sequence = String::new();
+            while let Some(line) = lines.next() {
+                if method.is_empty() {
+                    method = line;
+                } else if let Some(number) = line.strip_prefix("CSeq: ") {
+                    number.clone_into(&mut sequence);
+                } else if line.is_empty() {
+                    let answer = if method.starts_with("DESCRIBE") {
+                        describe(&sequence)
+                    } else {
+                        format!(
+                            "RTSP/1.0 200 OK\r\nCSeq: {sequence}\r\nSession: 1\r\nTransport: RTP/AVP/TCP;unicast;interleaved=0-1\r\n\r\n"
+                        )
+                    };
+                    method.clear();
+                    if (&connection).write_all(answer.as_bytes()).is_err() {
+                        break;
+                    }
+                }
+            }
+        }
+    });
+    port
+}
+
+fn described(sequence: &str, sdp: &str) -> String {
+    let length = sdp.len();
+    format!(
+        "RTSP/1.0 200 OK\r\nCSeq: {sequence}\r\nContent-Type: application/sdp\r\nContent-Length: {length}\r\n\r\n{sdp}"
+    )
+}
+
+fn sdp(media: &str) -> String {
+    format!("v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=x\r\nt=0 0\r\n{media}a=control:0\r\n")
+}
+
+#[test]
+fn a_camera_cannot_choose_any_decoder() {
+    let vp8 = sdp("m=video 0 RTP/AVP 96\r\na=rtpmap:96 VP8/90000\r\n");
+    let port = camera_that_answers("127.0.0.1", move |sequence| described(sequence, &vp8));
+    let mut server = Running::start(&mut run_with(&["--camera", &format!("a=rtsp://127.0.0.1:{port}/s")]));
+    let line = server.wait_for_line("trying again");
+    assert!(line.contains("its video is vp8; only h264,hevc,mjpeg,mpeg4 are accepted from it"), "{line}");
+    server.signal(rustix::process::Signal::TERM);
+    assert_eq!(server.wait(), Some(0));
+}
+
+#[test]
+fn a_camera_that_redirects_to_another_host_is_not_played() {
+    let h264 = sdp("m=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\n");
+    let elsewhere = camera_that_answers("127.0.0.2", move |sequence| described(sequence, &h264));
+    let port = camera_that_answers("127.0.0.1", move |sequence| {
+        format!("RTSP/1.0 302 Found\r\nCSeq: {sequence}\r\nLocation: rtsp://127.0.0.2:{elsewhere}/s\r\n\r\n")
+    });
+    let mut server = Running::start(&mut run_with(&["--camera", &format!("a=rtsp://127.0.0.1:{port}/s")]));
+    let line = server.wait_for_line("trying again");
+    assert!(line.contains(&format!("127.0.0.1:{port}/s over tcp: ")), "{line}");
+    assert!(line.contains("redirects to 127.0.0.2, another host"), "{line}");
+    server.signal(rustix::process::Signal::TERM);
+    assert_eq!(server.wait(), Some(0));
+}
+
+#[test]
+fn a_camera_that_sends_nothing_after_its_description_is_told_in_our_words() {
+    let directory = tempfile::tempdir().unwrap();
+    let h264 = sdp("m=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\n");
+    let port = camera_that_answers("127.0.0.1", move |sequence| described(sequence, &h264));
+    let config = format!(
+        "[[camera]]\nid = \"a\"\nurl = \"rtsp://127.0.0.1:{port}/s\"\nopen_timeout_ms = 1000\nframe_timeout_ms = 1000\n"
+    );
+    let config = configuration(directory.path(), &config);
+    let mut server = Running::start(program().args(["run", "--config"]).arg(config));
+    let line = server.wait_for_line("trying again");
+    assert!(line.contains("connected, but no first frame within 2 s"), "{line}");
+    server.signal(rustix::process::Signal::TERM);
+    assert_eq!(server.wait(), Some(0));
+}
+
+#[test]
 fn a_file_that_is_no_video_fails_with_the_reason() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("notes.txt");
@@ -295,7 +429,7 @@ fn a_file_that_is_no_video_fails_with_the_reason() {
     let mut server = Running::start(&mut run_with(&["--camera", &format!("a={}", file.display())]));
     assert_eq!(server.wait(), Some(1));
     let log = server.log();
-    assert!(log.contains("notes.txt: av"), "{log}");
+    assert!(log.contains("notes.txt: it is no video file, or a damaged one: "), "{log}");
     assert!(!log.contains("panicked"), "{log}");
 }
 

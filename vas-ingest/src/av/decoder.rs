@@ -100,12 +100,6 @@ impl Decoder {
         if code == ff::AVERROR_EOF { Ok(()) } else { check("avcodec_send_packet", code).map(drop) }
     }
 
-    /// `avcodec_flush_buffers`: as if newly opened, also after a drain.
-    pub(crate) fn flush(&mut self) {
-        // SAFETY: the context is alive and open. Frames handed out keep their own references.
-        unsafe { ff::avcodec_flush_buffers(self.ctx.as_ptr()) };
-    }
-
     /// `avcodec_receive_frame`.
     pub(crate) fn receive(&mut self) -> Result<Received, AvError> {
         let mut frame = Frame::new()?;

@@ -6,6 +6,7 @@ use super::log::{self, LossWatch};
 use super::packet::Packet;
 use super::{AvError, Rational, check};
 use ffmpeg_sys_next as ff;
+use secrecy::SecretString;
 use std::ffi::{CStr, c_int};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
@@ -23,6 +24,20 @@ pub(crate) enum OpenError {
     /// Options that nothing understood: this FFmpeg is not the one they were written for.
     #[error("this FFmpeg does not know the option {}", .0.join(", "))]
     OptionsNotTaken(Vec<String>),
+    /// Sound perhaps, but no video.
+    #[error("it has no video")]
+    NoVideo,
+    /// Video, but of a codec that this FFmpeg cannot decode.
+    #[error("its video is {0}, and this FFmpeg has no decoder for that")]
+    NoDecoder(String),
+    /// Video of a codec that this kind of source may not choose.
+    #[error("its video is {codec}; only {allowed} are accepted from it")]
+    CodecNotAllowed {
+        /// The decoder's name.
+        codec: String,
+        /// Those that are allowed, with commas.
+        allowed: &'static str,
+    },
 }
 
 /// Owner of an `AVFormatContext` with one video stream chosen.
@@ -91,12 +106,16 @@ impl Input {
     }
 
     /// `av_find_best_stream`, which also finds the decoder: so no codec id has to pass through our hands.
-    fn choose_video(&mut self) -> Result<(), AvError> {
+    fn choose_video(&mut self) -> Result<(), OpenError> {
         let mut codec: *const ff::AVCodec = ptr::null();
         let video = ff::AVMediaType::AVMEDIA_TYPE_VIDEO;
         // SAFETY: the context is open, and `codec` is a place for one pointer.
         let index = unsafe { ff::av_find_best_stream(self.ctx.as_ptr(), video, -1, -1, &raw mut codec, 0) };
-        self.stream_index = check("av_find_best_stream", index)?;
+        self.stream_index = match index {
+            ff::AVERROR_STREAM_NOT_FOUND => return Err(OpenError::NoVideo),
+            ff::AVERROR_DECODER_NOT_FOUND => return Err(OpenError::NoDecoder(self.first_video_codec())),
+            index => check("av_find_best_stream", index)?,
+        };
         self.codec = NonNull::new(codec.cast_mut())
             .ok_or(AvError { call: "av_find_best_stream", code: ff::AVERROR_DECODER_NOT_FOUND })?;
 
@@ -108,6 +127,47 @@ impl Input {
             unsafe { (*stream).discard = ff::AVDiscard::AVDISCARD_ALL };
         }
         Ok(())
+    }
+
+    /// The name of the codec of the first video stream, decoder or not.
+    fn first_video_codec(&self) -> String {
+        // SAFETY: the context is open.
+        let count = unsafe { (*self.ctx.as_ptr()).nb_streams };
+        for index in 0..count as usize {
+            // SAFETY: a stream always has codec parameters.
+            let parameters = unsafe { (*self.stream_at(index)).codecpar };
+            // SAFETY: as above; taking a field's address reads nothing.
+            let media_type = unsafe { &raw const (*parameters).codec_type };
+            // SAFETY: as above.
+            let codec_id = unsafe { &raw const (*parameters).codec_id };
+            // SAFETY: a C enum is an int here, and is read as one.
+            let media_type = unsafe { media_type.cast::<c_int>().read() };
+            if media_type == ff::AVMediaType::AVMEDIA_TYPE_VIDEO as c_int {
+                // SAFETY: as above.
+                return super::codec_name(unsafe { codec_id.cast::<c_int>().read() });
+            }
+        }
+        super::codec_name(ff::AVCodecID::AV_CODEC_ID_NONE as c_int)
+    }
+
+    /// The name of the chosen decoder, such as `h264`.
+    pub(crate) fn decoder_name(&self) -> String {
+        // SAFETY: a codec is a static object with a static, terminated name.
+        let name = unsafe { (*self.codec.as_ptr()).name };
+        // SAFETY: as above.
+        unsafe { CStr::from_ptr(name) }.to_string_lossy().into_owned()
+    }
+
+    /// Where it was opened in the end: a camera may send its clients elsewhere. With what stood in the first address, which
+    /// may be a password.
+    pub(crate) fn url(&self) -> SecretString {
+        // SAFETY: the context is open.
+        let url = unsafe { (*self.ctx.as_ptr()).url };
+        if url.is_null() {
+            return SecretString::default();
+        }
+        // SAFETY: a terminated text that is the context's, copied before anything can change it.
+        unsafe { CStr::from_ptr(url) }.to_string_lossy().into_owned().into()
     }
 
     /// A stream of the context; `index` is below `nb_streams`.
@@ -178,10 +238,11 @@ impl Input {
 
 impl Drop for Input {
     fn drop(&mut self) {
-        self.interrupt.arm_for_closing(FAREWELL);
         let mut ctx = self.ctx.as_ptr();
-        // SAFETY: the context was opened, is ours alone and is not used after this. The interrupt it points to is a field
-        // of self, dropped after this function.
-        unsafe { ff::avformat_close_input(&raw mut ctx) };
+        self.interrupt.while_closing(FAREWELL, || {
+            // SAFETY: the context was opened, is ours alone and is not used after this. The interrupt it points to is a field
+            // of self, dropped after this function.
+            unsafe { ff::avformat_close_input(&raw mut ctx) };
+        });
     }
 }

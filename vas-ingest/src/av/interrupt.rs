@@ -26,7 +26,7 @@ pub(crate) struct Interrupt {
     origin: Instant,
     /// Microseconds after `origin`.
     deadline_us: AtomicU64,
-    /// Once set, the stop no longer interrupts: a short deadline does, so that the camera still hears of the end.
+    /// While set, the stop does not interrupt: a short deadline does, so that the camera still hears of the end.
     closing: AtomicBool,
 }
 
@@ -43,10 +43,15 @@ impl Interrupt {
         self.deadline_us.store(u64::try_from(deadline.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
-    /// Leaves `time` for a farewell, stop or not.
-    pub(super) fn arm_for_closing(&self, time: Duration) {
+    /// Runs `close` with `time` for a farewell, stop or not. Afterwards everything is as it was: the deadline may be that of a
+    /// call that failed just now, or of another input that goes on.
+    pub(super) fn while_closing(&self, time: Duration, close: impl FnOnce()) {
+        let deadline_us = self.deadline_us.load(Ordering::Relaxed);
         self.arm(time);
         self.closing.store(true, Ordering::Relaxed);
+        close();
+        self.closing.store(false, Ordering::Relaxed);
+        self.deadline_us.store(deadline_us, Ordering::Relaxed);
     }
 
     /// Why calls end now; None: they may go on.
@@ -101,12 +106,24 @@ mod tests {
         interrupt.arm(Duration::from_secs(600));
         stop.request();
         assert_eq!(interrupt.cause(), Some(Cause::Stopped));
-        interrupt.arm_for_closing(Duration::from_secs(600));
-        assert_eq!(interrupt.cause(), None);
+        interrupt.while_closing(Duration::from_secs(600), || assert_eq!(interrupt.cause(), None));
+        interrupt.while_closing(Duration::ZERO, || {
+            while interrupt.cause().is_none() {
+                std::hint::spin_loop();
+            }
+            assert_eq!(interrupt.cause(), Some(Cause::Deadline));
+        });
+        assert_eq!(interrupt.cause(), Some(Cause::Stopped), "for what goes on after the farewell");
+    }
+
+    #[test]
+    fn a_deadline_that_passed_before_the_farewell_is_still_the_cause_after_it() {
+        let interrupt = Interrupt::new(Arc::default());
         interrupt.arm(Duration::ZERO);
         while interrupt.cause().is_none() {
             std::hint::spin_loop();
         }
+        interrupt.while_closing(Duration::from_secs(600), || assert_eq!(interrupt.cause(), None));
         assert_eq!(interrupt.cause(), Some(Cause::Deadline));
     }
 }

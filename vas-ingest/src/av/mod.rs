@@ -28,6 +28,12 @@ pub(crate) mod scaler;
 use ffmpeg_sys_next as ff;
 use std::ffi::{CStr, c_char, c_int};
 use std::fmt;
+use std::sync::{Mutex, PoisonError};
+
+unsafe extern "C" {
+    // Declared here, and not taken from the bindings, because there the parameter is a Rust enum.
+    fn avcodec_get_name(codec_id: c_int) -> *const c_char;
+}
 
 /// What a call of FFmpeg's reported, with the call's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +55,11 @@ impl AvError {
     /// The camera asked for credentials, or did not accept those it got (401, 403).
     pub(crate) fn is_refused(self) -> bool {
         self.code == ff::AVERROR_HTTP_UNAUTHORIZED || self.code == ff::AVERROR_HTTP_FORBIDDEN
+    }
+
+    /// What was read is nothing that FFmpeg knows.
+    pub(crate) fn is_invalid_data(self) -> bool {
+        self.code == ff::AVERROR_INVALIDDATA
     }
 
     /// FFmpeg's words for the code.
@@ -74,6 +85,30 @@ impl std::error::Error for AvError {}
 /// Negative means failure, in every call of FFmpeg's that returns an `int`.
 fn check(call: &'static str, code: c_int) -> Result<c_int, AvError> {
     if code < 0 { Err(AvError { call, code }) } else { Ok(code) }
+}
+
+/// No single piece of memory that FFmpeg takes is larger, unless pictures need it.
+const LARGEST_ALLOCATION_BYTES: usize = 256 << 20;
+/// The widest pixel that a decoder may put into one piece of memory: four components of 16 bits.
+const WIDEST_PIXEL_BYTES: u64 = 8;
+
+/// Bounds each piece of memory that FFmpeg takes (`av_max_alloc`) by what pictures of `max_pixels` need, for the whole process;
+/// of several calls the largest bound counts. Without it, a camera that announces an answer of 1.5 GB gets 1.5 GB.
+pub(crate) fn bound_allocations(max_pixels: u64) {
+    static BOUND: Mutex<usize> = Mutex::new(LARGEST_ALLOCATION_BYTES);
+    let pictures = usize::try_from(max_pixels.saturating_mul(WIDEST_PIXEL_BYTES)).unwrap_or(usize::MAX);
+    let mut bound = BOUND.lock().unwrap_or_else(PoisonError::into_inner);
+    *bound = pictures.max(*bound);
+    // SAFETY: sets a number of the library's, atomically.
+    unsafe { ff::av_max_alloc(*bound) };
+}
+
+/// The short name of an `AVCodecID` value, such as `h264`.
+fn codec_name(codec_id: c_int) -> String {
+    // SAFETY: any int is allowed.
+    let name = unsafe { avcodec_get_name(codec_id) };
+    // SAFETY: a static, terminated text, also for codecs that do not exist.
+    unsafe { CStr::from_ptr(name) }.to_string_lossy().into_owned()
 }
 
 /// A fraction as FFmpeg has them: time bases and frame rates.
@@ -116,6 +151,25 @@ mod tests {
         assert!(refused(ff::AVERROR_HTTP_FORBIDDEN));
         assert!(!refused(ff::AVERROR_HTTP_NOT_FOUND));
         assert!(!refused(ff::AVERROR_EOF));
+    }
+
+    #[test]
+    fn a_camera_cannot_make_ffmpeg_take_any_amount_of_memory() {
+        let can_have = |bytes| {
+            // SAFETY: any size is allowed; the result is null or memory that is ours.
+            let memory = unsafe { ff::av_malloc(bytes) };
+            // SAFETY: null, or ours and not used after this.
+            unsafe { ff::av_free(memory) };
+            !memory.is_null()
+        };
+        bound_allocations(1920 * 1080);
+        assert!(!can_have(1_500_000_000));
+        assert!(can_have(LARGEST_ALLOCATION_BYTES - 4096));
+        // Of two cameras, the one with the larger pictures counts.
+        bound_allocations(8192 * 4320);
+        bound_allocations(320 * 240);
+        assert!(can_have(8192 * 4320 * 8 - 4096));
+        assert!(!can_have(1_500_000_000));
     }
 
     #[test]
