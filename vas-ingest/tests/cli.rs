@@ -341,10 +341,10 @@ fn camera_that_answers(host: &str, describe: impl Fn(&str) -> String + Send + 's
     let port = listener.local_addr().unwrap().port();
     std::thread::spawn(move || {
         for connection in listener.incoming().map_while(Result::ok) {
-            let mut lines = BufReader::new(&connection).lines().map_while(Result::ok);
+            let lines = BufReader::new(&connection).lines().map_while(Result::ok);
             let mut method = String::new();
             let mut sequence = String::new();
-            while let Some(line) = lines.next() {
+            for line in lines {
                 if method.is_empty() {
                     method = line;
                 } else if let Some(number) = line.strip_prefix("CSeq: ") {
