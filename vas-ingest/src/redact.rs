@@ -20,8 +20,9 @@ const SECRET_KEYS: [&str; 8] = ["password", "passwd", "pass", "pwd", "psw", "tok
 /// Authentication schemes whose credentials are the next word.
 const TOKEN_SCHEMES: [&str; 2] = ["basic", "bearer"];
 
-/// RFC 3986 unreserved characters: as they stand in a URL's credentials, so must they be found.
-const USERINFO: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+/// RFC 3986 unreserved characters; everything else in a user name or password is percent-encoded in a URL, and has to be
+/// found like that.
+pub(crate) const USERINFO: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// A shorter password is found in half of all words: masking these would hide everything but the password.
 const SHORTEST_KNOWN: usize = 3;

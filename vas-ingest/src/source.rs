@@ -4,7 +4,7 @@ use crate::av::AvError;
 use crate::av::dictionary::Dictionary;
 use crate::av::input::{Input, OpenError};
 use crate::av::interrupt::Interrupt;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::utf8_percent_encode;
 use secrecy::{ExposeSecret, SecretString};
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
@@ -16,9 +16,6 @@ use url::Url;
 /// The socket buffer for UDP. With the system's default, one keyframe of a megabyte overruns it and costs a whole group of
 /// pictures. The kernel grants at most net.core.rmem_max.
 const UDP_BUFFER_BYTES: &str = "4000000";
-
-/// RFC 3986 unreserved characters; everything else in a user name or password is percent-encoded.
-const USERINFO: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The decoders that a camera may choose by its description. FFmpeg has hundreds more, old and little tested ones among them.
 const RTSP_CODECS: &str = "h264,hevc,mjpeg,mpeg4";
@@ -115,7 +112,7 @@ impl RtspSource {
 
     /// The URL with credentials, percent-encoded, for FFmpeg alone.
     fn url_with_credentials(&self) -> SecretString {
-        let encode = |text: &str| utf8_percent_encode(text, USERINFO).to_string();
+        let encode = |text: &str| utf8_percent_encode(text, crate::redact::USERINFO).to_string();
         let plain = self.address.as_str();
         let Some((scheme, rest)) = plain.split_once("://") else { return plain.to_owned().into() };
         let userinfo = match (&self.username, &self.password) {
