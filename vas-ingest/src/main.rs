@@ -163,7 +163,10 @@ fn run(request: &Request) -> u8 {
         count => format!("{count} cameras"),
     };
     match &config.export {
-        Some(export) => tracing::info!("{count}; frames are exported below {}", export.base.display()),
+        Some(export) => tracing::info!(
+            "{count}; the export is switched on, its base directory is {}",
+            export.base.display()
+        ),
         None => tracing::info!(
             "{count}; frames are not exported: set {EXPORT_ENABLED_VARIABLE}=true to export them"
         ),

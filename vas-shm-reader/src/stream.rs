@@ -234,7 +234,7 @@ impl FrameStream {
             let skipped = open.seen.map_or(0, |seen| id.get().saturating_sub(seen.get()).saturating_sub(1));
             let snapshot = frame.snapshot();
             open.seen = Some(id);
-            open.schedule.frame_found(now_ns, skipped.saturating_add(1));
+            open.schedule.frame_found(now_ns, snapshot.timestamp_ns(), skipped.saturating_add(1));
             self.skipped_total = self.skipped_total.saturating_add(skipped);
             // Frames say "live" by themselves; a later stall or stop is news again, unless it was told of before this frame.
             self.told = Some(StreamStatus::Open(Status::Live));

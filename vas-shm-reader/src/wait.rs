@@ -2,12 +2,15 @@
 //!
 //! A camera is nearly regular. The next frame cannot come much before the last one plus the shortest of the recent intervals,
 //! so the schedule sleeps until shortly before that moment and then looks often; the longer nothing comes, the more seldom.
+//! Both are taken from the frames' own timestamps, not from when they were found: a frame that was found late must not make the
+//! next ones late too. The server's clock may be another than the reader's (a container's time namespace), so a timestamp is
+//! brought to the reader's clock by the shortest of the recent delays, whatever that is.
 //! It is a pure function of what was seen; the sleeping itself is done by [`crate::FrameStream`].
 
 use std::time::Duration;
 
-/// Intervals that are remembered.
-const INTERVALS: usize = 8;
+/// Frames that are remembered.
+const REMEMBERED: usize = 8;
 /// Longer intervals are pauses.
 const LONGEST_INTERVAL_NS: u64 = 1_000_000_000;
 /// No nap is longer: the state, the heartbeat and the file's name want to be looked at too.
@@ -28,10 +31,30 @@ const LONG_NAP_NS: u64 = 5_000_000;
 /// Predicts when to look for the next frame.
 #[derive(Clone, Debug, Default)]
 pub struct Schedule {
-    last_seen_ns: Option<u64>,
-    intervals_ns: [u64; INTERVALS],
+    last_timestamp_ns: Option<u64>,
+    intervals_ns: Recent<u64>,
+    // Reader's clock when the frame was found, less the server's when it was stamped.
+    delays_ns: Recent<i64>,
+}
+
+/// The last few of something.
+#[derive(Clone, Debug, Default)]
+struct Recent<T> {
+    values: [T; REMEMBERED],
     filled: usize,
     next: usize,
+}
+
+impl<T: Copy + Ord> Recent<T> {
+    fn push(&mut self, value: T) {
+        self.values[self.next] = value;
+        self.next = (self.next + 1) % REMEMBERED;
+        self.filled = (self.filled + 1).min(REMEMBERED);
+    }
+
+    fn least(&self) -> Option<T> {
+        self.values[..self.filled].iter().min().copied()
+    }
 }
 
 impl Schedule {
@@ -45,28 +68,31 @@ impl Schedule {
         schedule
     }
 
-    /// A frame was found at `now_ns`, `frames` after the one found before (1 = none skipped).
-    pub fn frame_found(&mut self, now_ns: u64, frames: u64) {
-        if let Some(last) = self.last_seen_ns {
-            self.push(now_ns.saturating_sub(last) / frames.max(1));
+    /// A frame with this timestamp was found at `now_ns`, `frames` after the one found before (1 = none skipped).
+    pub fn frame_found(&mut self, now_ns: u64, timestamp_ns: u64, frames: u64) {
+        if let Some(last) = self.last_timestamp_ns {
+            self.push(timestamp_ns.saturating_sub(last) / frames.max(1));
         }
-        self.last_seen_ns = Some(now_ns);
+        self.last_timestamp_ns = Some(timestamp_ns);
+        // Wraps where the two clocks have nothing to do with each other, and wraps back below.
+        self.delays_ns.push(now_ns.wrapping_sub(timestamp_ns) as i64);
     }
 
     fn push(&mut self, interval_ns: u64) {
         // A pause says nothing of the rhythm: whatever comes after it is looked for as if it came every second.
-        self.intervals_ns[self.next] = interval_ns.min(LONGEST_INTERVAL_NS);
-        self.next = (self.next + 1) % INTERVALS;
-        self.filled = (self.filled + 1).min(INTERVALS);
+        self.intervals_ns.push(interval_ns.min(LONGEST_INTERVAL_NS));
     }
 
     /// How long to sleep before the next look, when a look at `now_ns` found nothing.
     #[must_use]
     pub fn nap(&self, now_ns: u64) -> Duration {
-        let shortest = self.intervals_ns[..self.filled].iter().min();
-        let nap_ns = match (self.last_seen_ns, shortest) {
+        let last_ns = match (self.last_timestamp_ns, self.delays_ns.least()) {
+            (Some(timestamp), Some(delay)) => Some(timestamp.wrapping_add(delay as u64)),
+            _ => None,
+        };
+        let nap_ns = match (last_ns, self.intervals_ns.least()) {
             (Some(last), Some(shortest)) => {
-                let due = last.saturating_add(*shortest).saturating_sub(MARGIN_NS);
+                let due = last.saturating_add(shortest).saturating_sub(MARGIN_NS);
                 match now_ns.checked_sub(due) {
                     None => (due - now_ns).min(LONGEST_NAP_NS),
                     Some(over) if over < DUE_NS => DUE_NAP_NS,
@@ -86,58 +112,81 @@ mod tests {
 
     const MS: u64 = 1_000_000;
 
+    /// A server whose clock is this far behind the reader's, and a reader that finds each frame after 50 us.
+    const OFFSET: u64 = 7_000_000_000_000;
+    const DELAY: u64 = 50_000;
+
+    fn found(schedule: &mut Schedule, stamped_ns: u64, late_ns: u64, frames: u64) -> u64 {
+        let now_ns = stamped_ns + OFFSET + DELAY + late_ns;
+        schedule.frame_found(now_ns, stamped_ns, frames);
+        now_ns
+    }
+
     #[test]
     fn it_sleeps_until_just_before_the_next_frame_is_due() {
         let mut schedule = Schedule::new(40 * MS);
-        schedule.frame_found(1000 * MS, 1);
-        assert_eq!(schedule.nap(1000 * MS), Duration::from_micros(39_500));
-        assert_eq!(schedule.nap(1039 * MS), Duration::from_micros(500));
+        let now = found(&mut schedule, 1000 * MS, 0, 1);
+        assert_eq!(schedule.nap(now), Duration::from_micros(39_500));
+        assert_eq!(schedule.nap(now + 39 * MS), Duration::from_micros(500));
+    }
+
+    #[test]
+    fn a_frame_that_was_found_late_does_not_make_the_next_ones_late() {
+        let mut schedule = Schedule::new(40 * MS);
+        found(&mut schedule, 1000 * MS, 0, 1);
+        let now = found(&mut schedule, 1040 * MS, 9 * MS, 1);
+        assert_eq!(schedule.nap(now), Duration::from_micros(30_500));
     }
 
     #[test]
     fn it_looks_often_while_a_frame_is_due_and_seldom_when_none_comes() {
         let mut schedule = Schedule::new(40 * MS);
-        schedule.frame_found(1000 * MS, 1);
-        assert_eq!(schedule.nap(1040 * MS), Duration::from_nanos(DUE_NAP_NS));
-        assert_eq!(schedule.nap(1050 * MS), Duration::from_nanos(LATE_NAP_NS));
-        assert_eq!(schedule.nap(2000 * MS), Duration::from_nanos(LONG_NAP_NS));
+        let now = found(&mut schedule, 1000 * MS, 0, 1);
+        assert_eq!(schedule.nap(now + 40 * MS), Duration::from_nanos(DUE_NAP_NS));
+        assert_eq!(schedule.nap(now + 50 * MS), Duration::from_nanos(LATE_NAP_NS));
+        assert_eq!(schedule.nap(now + 1000 * MS), Duration::from_nanos(LONG_NAP_NS));
     }
 
     #[test]
     fn the_shortest_of_the_last_eight_intervals_counts_and_older_ones_are_forgotten() {
         let mut schedule = Schedule::default();
+        let mut stamped = 0;
+        found(&mut schedule, stamped, 0, 1);
         let mut now = 0;
-        schedule.frame_found(now, 1);
         for interval in [10, 40, 40, 40, 40, 40, 40, 40] {
-            now += interval * MS;
-            schedule.frame_found(now, 1);
+            stamped += interval * MS;
+            now = found(&mut schedule, stamped, 0, 1);
         }
         assert_eq!(schedule.nap(now), Duration::from_micros(9_500));
-        now += 40 * MS;
-        schedule.frame_found(now, 1);
+        stamped += 40 * MS;
+        now = found(&mut schedule, stamped, 0, 1);
         assert_eq!(schedule.nap(now), Duration::from_micros(39_500));
     }
 
     #[test]
     fn a_gap_of_several_frames_counts_as_that_many_intervals() {
         let mut schedule = Schedule::default();
-        schedule.frame_found(0, 1);
-        schedule.frame_found(120 * MS, 3);
-        assert_eq!(schedule.nap(120 * MS), Duration::from_micros(39_500));
+        found(&mut schedule, 0, 0, 1);
+        let now = found(&mut schedule, 120 * MS, 0, 3);
+        assert_eq!(schedule.nap(now), Duration::from_micros(39_500));
     }
 
     #[test]
-    fn no_header_and_no_pause_makes_it_sleep_for_long() {
+    fn no_header_no_pause_and_no_clock_makes_it_sleep_for_long() {
         let mut schedule = Schedule::new(u64::MAX);
-        schedule.frame_found(1000 * MS, 1);
-        assert_eq!(schedule.nap(1000 * MS), Duration::from_millis(100));
-        schedule.frame_found(u64::MAX, u64::MAX);
-        assert!(schedule.nap(u64::MAX) <= Duration::from_millis(100));
+        let now = found(&mut schedule, 1000 * MS, 0, 1);
+        assert_eq!(schedule.nap(now), Duration::from_millis(100));
+        for (now, timestamp) in
+            [(u64::MAX, 0), (0, u64::MAX), (u64::MAX, u64::MAX), (5, 1 << 63), (1 << 63, 5)]
+        {
+            schedule.frame_found(now, timestamp, u64::MAX);
+            assert!(schedule.nap(now) <= Duration::from_millis(100));
+        }
         let mut schedule = Schedule::default();
-        schedule.frame_found(0, 1);
-        schedule.frame_found(8000 * MS, 1);
-        assert_eq!(schedule.nap(8000 * MS), Duration::from_millis(100));
-        assert_eq!(schedule.nap(8995 * MS), Duration::from_micros(4500));
+        found(&mut schedule, 0, 0, 1);
+        let now = found(&mut schedule, 8000 * MS, 0, 1);
+        assert_eq!(schedule.nap(now), Duration::from_millis(100));
+        assert_eq!(schedule.nap(now + 995 * MS), Duration::from_micros(4500));
     }
 
     #[test]
