@@ -1,5 +1,7 @@
 //! How the numbers of a picture become colours: range and ITU-T H.273 code points.
 
+use crate::layout;
+
 /// Which numbers mean black and white.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum ColorRange {
@@ -30,7 +32,12 @@ pub struct Color {
 
 impl Color {
     /// Nothing is known of the colours: range unknown, code points 2.
-    pub const UNSPECIFIED: Self = Self { range: ColorRange::Unknown, primaries: 2, transfer: 2, matrix: 2 };
+    pub const UNSPECIFIED: Self = Self {
+        range: ColorRange::Unknown,
+        primaries: layout::COLOR_UNSPECIFIED,
+        transfer: layout::COLOR_UNSPECIFIED,
+        matrix: layout::COLOR_UNSPECIFIED,
+    };
 }
 
 impl Default for Color {
@@ -44,8 +51,8 @@ impl ColorRange {
     #[must_use]
     pub const fn from_byte(byte: u8) -> Self {
         match byte {
-            1 => Self::Limited,
-            2 => Self::Full,
+            layout::COLOR_RANGE_LIMITED => Self::Limited,
+            layout::COLOR_RANGE_FULL => Self::Full,
             _ => Self::Unknown,
         }
     }
@@ -54,9 +61,9 @@ impl ColorRange {
     #[must_use]
     pub const fn to_byte(self) -> u8 {
         match self {
-            Self::Unknown => 0,
-            Self::Limited => 1,
-            Self::Full => 2,
+            Self::Unknown => layout::COLOR_RANGE_UNKNOWN,
+            Self::Limited => layout::COLOR_RANGE_LIMITED,
+            Self::Full => layout::COLOR_RANGE_FULL,
         }
     }
 

@@ -18,38 +18,92 @@
 //!
 //! **Append-only** (§15.2). A later version adds fields at three cursors and nowhere else: stream fields from 128 to 255 and
 //! then from 768 on; per-frame fields from 288 to 319 of each record and then in a table of their own. Nothing moves,
-//! shrinks, widens, changes its meaning or becomes reserved again.
+//! shrinks, widens, changes its meaning or becomes reserved again. `frozen.rs` holds the numbers of what has been decided;
+//! `cargo xtask layout check` compares this file with the printed tables in `layout/`, by rules with names. That check
+//! compiles this file by itself, so nothing of the crate is used here.
 
-use core::mem::{align_of, offset_of, size_of};
+use core::mem::{offset_of, size_of};
 use zerocopy::little_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-/// Size of the header of version 1, in bytes. Later versions are never smaller.
-pub const HEADER_SIZE: usize = 768;
-/// Offset of the slot table from the start of `frame.meta`, in bytes. Fixed for ever.
-pub const SLOT_TABLE_OFFSET: usize = 256;
-/// Size of one slot record, in bytes. Fixed for ever.
-pub const SLOT_RECORD_SIZE: usize = 64;
-/// Records that the slot table has room for. More slots need a new table in a new version.
-pub const MAX_SLOTS: usize = 8;
-/// The fewest slots with which a reader can hold a frame while the next one is written.
-pub const MIN_SLOTS: usize = 2;
-/// Slots that a writer uses unless it is told otherwise.
+/// What a constant of the contract is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Value {
+    /// A number, a size or an offset in bytes, a bit.
+    Number(u64),
+    /// Bytes as they stand in the file.
+    Bytes(&'static [u8]),
+    /// A name.
+    Text(&'static str),
+}
+
+/// One constant of the contract. After its release its value never changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Constant {
+    /// Name here and, after a prefix, in generated headers.
+    pub name: &'static str,
+    /// What it is.
+    pub value: Value,
+    /// First version that has it.
+    pub since: u32,
+    /// Meaning. Part of the contract, as those of the fields are.
+    pub meaning: &'static str,
+}
+
+// One table makes both the constants (with the meanings as their documentation) and the rows of CONSTANTS.
+macro_rules! constants {
+    ($($name:ident: $rust:ty = $value:expr, $kind:ident($row:expr), since $since:literal, $meaning:literal;)*) => {
+        $(#[doc = $meaning] pub const $name: $rust = $value;)*
+
+        /// The constants of the contract, one row each.
+        pub const CONSTANTS: &[Constant] = &[$(Constant {
+            name: stringify!($name),
+            value: Value::$kind($row),
+            since: $since,
+            meaning: $meaning,
+        }),*];
+    };
+}
+
+constants! {
+    HEADER_SIZE: usize = 768, Number(HEADER_SIZE as u64), since 1,
+        "bytes of the header of version 1; later versions are never smaller";
+    SLOT_TABLE_OFFSET: usize = 256, Number(SLOT_TABLE_OFFSET as u64), since 1,
+        "bytes from the start of frame.meta to the slot table, fixed for ever";
+    SLOT_RECORD_SIZE: usize = 64, Number(SLOT_RECORD_SIZE as u64), since 1,
+        "bytes of one slot record, fixed for ever";
+    MIN_SLOTS: usize = 2, Number(MIN_SLOTS as u64), since 1,
+        "the fewest slots with which a reader can hold a frame while the next one is written";
+    MAX_SLOTS: usize = 8, Number(MAX_SLOTS as u64), since 1,
+        "records that the slot table has room for; more slots need a new table in a new version";
+    PAGE_SIZE: usize = 4096, Number(PAGE_SIZE as u64), since 1,
+        "alignment of each slot in frame.data and, in version 1, size of frame.meta, in bytes";
+    MAX_DIMENSION: u32 = 16384, Number(MAX_DIMENSION as u64), since 1, "largest width and height, in pixels";
+    MAGIC: [u8; 8] = *b"VASFRAME", Bytes(&MAGIC), since 1, "what stands at offset 120";
+    PIXEL_FORMAT_NV12: u32 = 0x3231_564E, Number(PIXEL_FORMAT_NV12 as u64), since 1,
+        "pixel_format of NV12: the fourcc, first letter in the lowest byte";
+    STATE_LIVE: u32 = 1, Number(STATE_LIVE as u64), since 1, "state: frames come, or would come if anybody were attached";
+    STATE_STALLED: u32 = 2, Number(STATE_STALLED as u64), since 1, "state: the source is lost, the server is reconnecting";
+    STATE_STOPPED: u32 = 3, Number(STATE_STOPPED as u64), since 1, "state: the camera was stopped, the files are gone";
+    STATE_REPLACED: u32 = 4, Number(STATE_REPLACED as u64), since 1, "state: another pair took these names";
+    FLAG_IDLE: u32 = 1, Number(FLAG_IDLE as u64), since 1, "bit of flags: nobody attached, pixels are not being copied";
+    FRAME_FLAG_DAMAGED: u64 = 1, Number(FRAME_FLAG_DAMAGED), since 1,
+        "bit of slot[i].flags: the decoder reported loss or concealment in this frame or in one that it refers to";
+    COLOR_RANGE_UNKNOWN: u8 = 0, Number(COLOR_RANGE_UNKNOWN as u64), since 1, "color_range: the source did not say";
+    COLOR_RANGE_LIMITED: u8 = 1, Number(COLOR_RANGE_LIMITED as u64), since 1, "color_range: luma 16 to 235, chroma 16 to 240";
+    COLOR_RANGE_FULL: u8 = 2, Number(COLOR_RANGE_FULL as u64), since 1, "color_range: luma and chroma 0 to 255";
+    COLOR_UNSPECIFIED: u8 = 2, Number(COLOR_UNSPECIFIED as u64), since 1,
+        "color_primaries, color_transfer, color_matrix: the source did not say (ITU-T H.273)";
+    META_NAME: &str = "frame.meta", Text(META_NAME), since 1, "name of the header file in a camera's directory";
+    DATA_NAME: &str = "frame.data", Text(DATA_NAME), since 1, "name of the pixel file in a camera's directory";
+    DEFAULT_BASE: &str = "/dev/shm/vas", Text(DEFAULT_BASE), since 1,
+        "where the cameras' directories are unless an operator says otherwise (§6.1)";
+}
+
+/// The version of the layout that this file describes, and that the writer writes.
+pub const VERSION: u32 = 1;
+/// Slots that a writer uses unless it is told otherwise. Its own choice, which no reader may rely on.
 pub const DEFAULT_SLOTS: usize = 3;
-/// Alignment of each slot in `frame.data` and size of the `frame.meta` file, in bytes.
-pub const PAGE_SIZE: usize = 4096;
-/// What stands at offset 120.
-pub const MAGIC: [u8; 8] = *b"VASFRAME";
-/// `pixel_format` of NV12: the fourcc, first letter in the lowest byte.
-pub const PIXEL_FORMAT_NV12: u32 = 0x3231_564E;
-/// Largest width and height, in pixels.
-pub const MAX_DIMENSION: u32 = 16384;
-/// Name of the header file in a camera's directory.
-pub const META_NAME: &str = "frame.meta";
-/// Name of the pixel file in a camera's directory.
-pub const DATA_NAME: &str = "frame.data";
-/// Where the cameras' directories are unless an operator says otherwise (§6.1).
-pub const DEFAULT_BASE: &str = "/dev/shm/vas";
 
 /// Whether a field can change after the file became visible under its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -184,59 +238,6 @@ pub const FIELDS: [Field; STREAM_FIELDS.len() + SLOT_FIELDS.len()] = {
     all
 };
 
-// The compiler guards the layout: total sizes, each offset, natural alignment of every word that is touched atomically.
-// These numbers are written out on purpose; they are the contract, the structs only follow it.
-const _: () = {
-    assert!(size_of::<RawHeader>() == 768 && align_of::<RawHeader>() == 1);
-    assert!(size_of::<RawStream>() == 256 && offset_of!(RawHeader, stream) == 0);
-    assert!(size_of::<RawSlotRecord>() == 64 && align_of::<RawSlotRecord>() == 1);
-    assert!(offset_of!(RawStream, version) == 0);
-    assert!(offset_of!(RawStream, header_size) == 4);
-    assert!(offset_of!(RawStream, frame_id) == 8);
-    assert!(offset_of!(RawStream, timestamp_ns) == 16);
-    assert!(offset_of!(RawStream, width) == 24);
-    assert!(offset_of!(RawStream, height) == 28);
-    assert!(offset_of!(RawStream, pixel_format) == 32);
-    assert!(offset_of!(RawStream, stride) == 36);
-    assert!(offset_of!(RawStream, data_size) == 40);
-    assert!(offset_of!(RawStream, uv_offset) == 48);
-    assert!(offset_of!(RawStream, state) == 56);
-    assert!(offset_of!(RawStream, flags) == 60);
-    assert!(offset_of!(RawStream, slot_count) == 64);
-    assert!(offset_of!(RawStream, slot_record_size) == 68);
-    assert!(offset_of!(RawStream, slot_table_offset) == 72);
-    assert!(offset_of!(RawStream, color_range) == 76);
-    assert!(offset_of!(RawStream, color_primaries) == 77);
-    assert!(offset_of!(RawStream, color_transfer) == 78);
-    assert!(offset_of!(RawStream, color_matrix) == 79);
-    assert!(offset_of!(RawStream, data_file_size) == 80);
-    assert!(offset_of!(RawStream, data_inode) == 88);
-    assert!(offset_of!(RawStream, generation) == 96);
-    assert!(offset_of!(RawStream, heartbeat_ns) == 104);
-    assert!(offset_of!(RawStream, frame_period_ns) == 112);
-    assert!(offset_of!(RawStream, magic) == 120);
-    assert!(offset_of!(RawStream, reserved) == 128);
-    assert!(offset_of!(RawHeader, slots) == 256);
-    assert!(offset_of!(RawSlotRecord, frame_id) == 0);
-    assert!(offset_of!(RawSlotRecord, timestamp_ns) == 8);
-    assert!(offset_of!(RawSlotRecord, data_offset) == 16);
-    assert!(offset_of!(RawSlotRecord, flags) == 24);
-    assert!(offset_of!(RawSlotRecord, reserved) == 32);
-
-    assert!(HEADER_SIZE == size_of::<RawHeader>());
-    assert!(SLOT_RECORD_SIZE == size_of::<RawSlotRecord>());
-    assert!(SLOT_TABLE_OFFSET == offset_of!(RawHeader, slots));
-    assert!(SLOT_TABLE_OFFSET + MAX_SLOTS * SLOT_RECORD_SIZE == HEADER_SIZE);
-
-    // Every field but the byte-sized and reserved ones is naturally aligned, and the table has neither gap nor overlap.
-    let mut end = 0;
-    let mut i = 0;
-    while i < FIELDS.len() {
-        let field = FIELDS[i];
-        assert!(field.offset == end);
-        assert!(!matches!(field.kind, Kind::Atomic) || field.offset % field.size == 0);
-        end = field.offset + field.size;
-        i += 1;
-    }
-    assert!(end == SLOT_TABLE_OFFSET + SLOT_RECORD_SIZE);
-};
+/// What the compiler makes of the structs: name and size in bytes.
+pub const SIZES: [(&str, usize); 2] =
+    [("header", size_of::<RawHeader>()), ("slot_record", size_of::<RawSlotRecord>())];

@@ -10,7 +10,7 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`layout`] | the picture, the table, the structs: every offset of version 1 |
+//! | [`layout`] | the picture, the table, the structs: every offset, size and constant of the format |
 //! | [`version`] | which versions a reader accepts, and what a later version may do |
 //! | [`geometry`] | NV12 planes and slots, in checked arithmetic |
 //! | [`header`] | copied bytes to a checked [`Header`], or the first reason why not |
@@ -37,6 +37,7 @@
 pub mod camera_id;
 pub mod color;
 pub mod compose;
+mod frozen;
 pub mod geometry;
 pub mod header;
 pub mod layout;

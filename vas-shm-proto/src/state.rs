@@ -1,5 +1,7 @@
 //! The states of a pair of files and the two sets of flags.
 
+use crate::layout;
+
 /// What the server says of the camera: the word at offset 56.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum State {
@@ -20,10 +22,10 @@ impl State {
     #[must_use]
     pub const fn from_word(word: u32) -> Self {
         match word {
-            1 => Self::Live,
-            2 => Self::Stalled,
-            3 => Self::Stopped,
-            4 => Self::Replaced,
+            layout::STATE_LIVE => Self::Live,
+            layout::STATE_STALLED => Self::Stalled,
+            layout::STATE_STOPPED => Self::Stopped,
+            layout::STATE_REPLACED => Self::Replaced,
             other => Self::Other(other),
         }
     }
@@ -32,10 +34,10 @@ impl State {
     #[must_use]
     pub const fn to_word(self) -> u32 {
         match self {
-            Self::Live => 1,
-            Self::Stalled => 2,
-            Self::Stopped => 3,
-            Self::Replaced => 4,
+            Self::Live => layout::STATE_LIVE,
+            Self::Stalled => layout::STATE_STALLED,
+            Self::Stopped => layout::STATE_STOPPED,
+            Self::Replaced => layout::STATE_REPLACED,
             Self::Other(word) => word,
         }
     }
@@ -64,7 +66,7 @@ pub struct StreamFlags(pub u32);
 
 impl StreamFlags {
     /// Nobody is attached; pixels are not being copied.
-    pub const IDLE: Self = Self(1);
+    pub const IDLE: Self = Self(layout::FLAG_IDLE);
 
     /// Whether [`StreamFlags::IDLE`] is set.
     #[must_use]
@@ -79,7 +81,7 @@ pub struct FrameFlags(pub u64);
 
 impl FrameFlags {
     /// The decoder reported loss or concealment in this frame or in one that it refers to.
-    pub const DAMAGED: Self = Self(1);
+    pub const DAMAGED: Self = Self(layout::FRAME_FLAG_DAMAGED);
 
     /// Whether [`FrameFlags::DAMAGED`] is set.
     #[must_use]

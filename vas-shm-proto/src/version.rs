@@ -4,8 +4,7 @@
 //! version 1 finds every field it knows in every later version, so it accepts them all and ignores what it does not know.
 //! The version of the bytes and the version of this crate are different things and are never compared.
 
-/// The version that this crate writes.
-pub const VERSION: u32 = 1;
+pub use crate::layout::VERSION;
 
 /// Whether a reader that knows version 1 can read `version`: every version but 0, which no writer may put there.
 ///
