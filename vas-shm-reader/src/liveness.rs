@@ -116,6 +116,7 @@ mod tests {
     const BORN: Observation =
         Observation { state: State::Live, flags: StreamFlags(0), heartbeat_ns: 5, frame_id: 0 };
 
+    // Proves LIVE-1.
     #[test]
     fn nothing_is_live_before_something_changed_after_the_open() {
         let mut liveness = Liveness::new(BORN, 0);
@@ -123,6 +124,7 @@ mod tests {
         assert_eq!(liveness.observe(Observation { frame_id: 1, ..BORN }, SECOND), Status::Live);
     }
 
+    // Proves LIVE-3 and LIVE-4.
     #[test]
     fn a_heartbeat_that_stands_still_for_three_seconds_is_a_server_gone_and_one_that_moves_is_live_again() {
         let mut liveness = Liveness::new(BORN, 0);
@@ -139,6 +141,7 @@ mod tests {
         assert_eq!(liveness.observe(BORN, 3 * SECOND), Status::ServerGone);
     }
 
+    // Proves LIVE-2.
     #[test]
     fn the_end_of_a_pair_is_told_before_anything_else() {
         let mut liveness = Liveness::new(BORN, 0);
@@ -152,6 +155,7 @@ mod tests {
         );
     }
 
+    // Proves LIVE-6 and HEAD-7.
     #[test]
     fn stalled_idle_and_unknown_states_are_told_apart() {
         let mut liveness = Liveness::new(BORN, 0);

@@ -171,6 +171,7 @@ mod tests {
         assert_eq!(schedule.nap(now), Duration::from_micros(39_500));
     }
 
+    // Proves HOLD-5.
     #[test]
     fn no_header_no_pause_and_no_clock_makes_it_sleep_for_long() {
         let mut schedule = Schedule::new(u64::MAX);

@@ -38,6 +38,7 @@ fn frame(found: Found<'_>) -> Option<u64> {
     }
 }
 
+// Proves OPEN-2.
 #[test]
 fn a_camera_without_files_is_not_there_yet() {
     let base = Base::new();
@@ -46,6 +47,7 @@ fn a_camera_without_files_is_not_there_yet() {
     assert_eq!(absent(&base), Absent::NoFile { path: base.meta() });
 }
 
+// Proves OPEN-2.
 #[test]
 fn a_header_whose_data_file_has_gone_is_not_there_yet() {
     let base = Base::new();
@@ -54,6 +56,7 @@ fn a_header_whose_data_file_has_gone_is_not_there_yet() {
     assert_eq!(absent(&base), Absent::NoFile { path: base.data() });
 }
 
+// Proves OPEN-10.
 #[test]
 fn two_files_of_different_pairs_are_not_there_yet() {
     let base = Base::new();
@@ -61,6 +64,7 @@ fn two_files_of_different_pairs_are_not_there_yet() {
     assert!(matches!(absent(&base), Absent::Header { why: NotYet::MixedPair { expected: 1, .. }, .. }));
 }
 
+// Proves OPEN-17.
 #[test]
 fn a_pair_that_was_stopped_or_replaced_is_not_there() {
     let base = Base::new();
@@ -71,6 +75,7 @@ fn a_pair_that_was_stopped_or_replaced_is_not_there() {
     assert_eq!(absent(&base), Absent::Header { path: base.meta(), why: NotYet::Replaced });
 }
 
+// Proves OPEN-4 and OPEN-1.
 #[test]
 fn names_that_are_no_regular_files_are_refused() {
     let base = Base::new();
@@ -94,6 +99,7 @@ fn names_that_are_no_regular_files_are_refused() {
     ready(&base);
 }
 
+// Proves OPEN-3.
 #[test]
 fn a_header_out_of_bounds_is_refused_with_the_path_the_field_and_the_bound() {
     let base = Base::new();
@@ -107,6 +113,7 @@ fn a_header_out_of_bounds_is_refused_with_the_path_the_field_and_the_bound() {
     assert_eq!(why.to_string(), text);
 }
 
+// Proves OPEN-6.
 #[test]
 fn a_header_file_that_is_too_short_is_refused() {
     let base = Base::new();
@@ -123,6 +130,7 @@ fn a_header_file_that_is_too_short_is_refused() {
     ));
 }
 
+// Proves OPEN-16 and OPEN-18.
 #[test]
 fn a_data_file_that_is_too_short_is_refused_before_anything_is_mapped() {
     let base = Base::new();
@@ -134,6 +142,7 @@ fn a_data_file_that_is_too_short_is_refused_before_anything_is_mapped() {
     ));
 }
 
+// Proves TRUST-3.
 #[test]
 fn a_reader_may_insist_on_the_owner() {
     let base = Base::new();
@@ -146,6 +155,7 @@ fn a_reader_may_insist_on_the_owner() {
     );
 }
 
+// Proves OPEN-4 and FILE-5.
 #[test]
 fn nobody_but_the_group_gets_in_and_is_told_whose_it_is() {
     if !rustix::process::geteuid().is_root() {
@@ -187,6 +197,7 @@ fn nobody_but_the_group_gets_in_and_is_told_whose_it_is() {
     );
 }
 
+// Proves LIVE-1.
 #[test]
 fn nothing_is_current_before_something_changed_after_the_open() {
     let base = Base::new();
@@ -199,6 +210,7 @@ fn nothing_is_current_before_something_changed_after_the_open() {
     assert_eq!(frame(reader.latest(None)), Some(41));
 }
 
+// Proves LIVE-1.
 #[test]
 fn a_new_frame_is_a_sign_of_life_too() {
     let base = Base::new();
@@ -210,6 +222,7 @@ fn a_new_frame_is_a_sign_of_life_too() {
     assert_eq!(frame(reader.next(FrameId::new(40))), Some(41));
 }
 
+// Proves READ-6 and READ-8.
 #[test]
 fn frames_are_handed_out_whole_or_not_at_all() {
     let base = Base::new();
@@ -235,6 +248,7 @@ fn frames_are_handed_out_whole_or_not_at_all() {
     assert!(!found.is_intact());
 }
 
+// Proves LIVE-5.
 #[test]
 fn a_pair_that_lost_its_name_is_known() {
     let base = Base::new();
@@ -247,6 +261,7 @@ fn a_pair_that_lost_its_name_is_known() {
     assert!(!reader.is_still_named());
 }
 
+// Proves FILE-3.
 #[test]
 fn cameras_are_listed_by_their_directories_and_nothing_else_is() {
     let base = Base::new();

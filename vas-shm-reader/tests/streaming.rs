@@ -49,6 +49,7 @@ fn a_stream_may_begin_before_its_camera_exists() {
     });
 }
 
+// Proves READ-10.
 #[test]
 fn frames_that_were_overwritten_unseen_are_counted() {
     let base = Base::new();
@@ -64,6 +65,7 @@ fn frames_that_were_overwritten_unseen_are_counted() {
     assert_eq!(stream.skipped_total(), 4);
 }
 
+// Proves READ-9.
 #[test]
 fn the_newest_frame_comes_first_unless_every_frame_is_wanted() {
     let base = Base::new();
@@ -76,6 +78,7 @@ fn the_newest_frame_comes_first_unless_every_frame_is_wanted() {
     assert_eq!(frame(&mut stream), (4, 2));
 }
 
+// Proves HEAD-10 and LIFE-6.
 #[test]
 fn a_stream_goes_on_in_the_next_pair_and_the_jump_counts_nothing() {
     let base = Base::new();
@@ -97,6 +100,7 @@ fn a_stream_goes_on_in_the_next_pair_and_the_jump_counts_nothing() {
     assert_eq!(stream.reader().unwrap().header().picture().width(), 32);
 }
 
+// Proves LIFE-6 and OPEN-19.
 #[test]
 fn a_camera_that_stops_is_told_once_and_waited_for() {
     let base = Base::new();
@@ -114,6 +118,7 @@ fn a_camera_that_stops_is_told_once_and_waited_for() {
     assert_eq!(stream.next_event(Duration::from_millis(300)).name(), "timeout");
 }
 
+// Proves LIVE-2 and LIVE-5.
 #[test]
 fn a_server_that_was_killed_and_came_back_is_found_by_the_name_of_its_files() {
     let base = Base::new();
@@ -134,6 +139,7 @@ fn a_server_that_was_killed_and_came_back_is_found_by_the_name_of_its_files() {
     });
 }
 
+// Proves LIVE-6.
 #[test]
 fn a_stall_is_told_and_so_is_its_end() {
     let base = Base::new();
@@ -150,6 +156,7 @@ fn a_stall_is_told_and_so_is_its_end() {
     assert_eq!(status(&mut stream), StreamStatus::Open(Status::Live));
 }
 
+// Proves OPEN-19.
 #[test]
 fn a_camera_that_cannot_be_read_is_refused_once_and_found_when_it_can() {
     let base = Base::new();
@@ -195,6 +202,7 @@ impl Name for Event<'_> {
     }
 }
 
+// Proves READ-11 and TRUST-2.
 #[test]
 fn a_header_whose_words_go_wild_is_survived() {
     let base = Base::new();

@@ -13,6 +13,7 @@ fn refusal(base: &Base) -> BaseError {
     Exporter::start(ExporterConfig::new(&base.0)).expect_err("the base directory is refused")
 }
 
+// Proves TRUST-5.
 #[test]
 fn a_symbolic_link_in_place_of_the_base_is_refused() {
     let (real, base) = (Base::new(), Base::new());
@@ -37,6 +38,7 @@ fn a_file_in_place_of_the_base_is_refused() {
     assert!(matches!(refusal(&base), BaseError::NotDirectory { .. }));
 }
 
+// Proves TRUST-5.
 #[test]
 fn a_base_that_others_may_write_in_is_refused_with_the_command_that_helps() {
     let base = Base::new();
@@ -49,6 +51,7 @@ fn a_base_that_others_may_write_in_is_refused_with_the_command_that_helps() {
     }
 }
 
+// Proves FILE-4.
 #[test]
 fn a_base_on_a_disk_is_refused() {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
@@ -70,6 +73,7 @@ fn only_the_base_itself_is_made_not_what_is_above_it() {
     assert!(!base.0.exists());
 }
 
+// Proves TRUST-5.
 #[test]
 fn a_base_of_another_user_is_refused_with_both_uids() {
     if !is_root() {
@@ -98,6 +102,7 @@ fn a_camera_directory_that_is_a_link_is_not_followed() {
     assert_eq!(fs::read_dir(&elsewhere.0).unwrap().count(), 0);
 }
 
+// Proves FILE-5.
 #[test]
 fn the_configured_group_gets_the_directories_and_the_files() {
     if !is_root() {
@@ -150,6 +155,7 @@ impl Drop for Mount {
     }
 }
 
+// Proves LIFE-11.
 #[test]
 fn without_room_the_camera_is_not_exported_and_comes_back_when_there_is_room() {
     let Some(mount) = Mount::new("16k") else {
@@ -167,6 +173,7 @@ fn without_room_the_camera_is_not_exported_and_comes_back_when_there_is_room() {
     until("exported", || camera.slot(SMALL).ok().map(drop));
 }
 
+// Proves LIFE-5.
 #[test]
 fn a_new_pair_that_does_not_fit_beside_the_old_takes_its_place() {
     // 64 x 48 takes 3 slots of 8192 bytes and a page, 96 x 72 takes 3 of 16384 and a page: both together do not fit.
@@ -197,6 +204,7 @@ fn a_file_system_without_a_limit_has_room() {
     publish(&mut camera, SMALL, 1);
 }
 
+// Proves LIFE-10.
 #[test]
 fn a_lock_that_others_could_open_is_made_private() {
     let base = Base::new();

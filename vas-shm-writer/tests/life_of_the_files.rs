@@ -7,6 +7,7 @@ use std::fs;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use vas_shm_writer::{Color, ColorRange, FillError, NotExported, PictureFormat, Plane, SourceState, Stamp};
 
+// Proves FILE-7.
 #[test]
 fn nothing_but_the_base_is_made_before_the_first_frame() {
     let base = Base::new();
@@ -15,6 +16,7 @@ fn nothing_but_the_base_is_made_before_the_first_frame() {
     assert_eq!(fs::read_dir(&base.0).unwrap().count(), 0);
 }
 
+// Proves LIFE-1, LIFE-11 and FILE-6.
 #[test]
 fn the_first_frame_makes_a_pair_that_passes_every_check_of_a_reader() {
     let base = Base::new();
@@ -44,6 +46,7 @@ fn the_first_frame_makes_a_pair_that_passes_every_check_of_a_reader() {
     assert_eq!(row, [8; 642]);
 }
 
+// Proves FILE-5.
 #[test]
 fn directories_and_files_have_the_modes_of_the_contract() {
     let base = Base::new();
@@ -61,6 +64,7 @@ fn directories_and_files_have_the_modes_of_the_contract() {
     assert_eq!(names.len(), 2, "{names:?}");
 }
 
+// Proves PUB-8.
 #[test]
 fn a_slot_that_is_dropped_leaves_nothing_visible_and_its_number_for_the_next() {
     let base = Base::new();
@@ -136,6 +140,7 @@ fn a_picture_without_an_exportable_size_is_refused() {
     assert_eq!(camera.counters().not_exported, 4);
 }
 
+// Proves LIFE-5, PIC-3 and HEAD-10.
 #[test]
 fn a_new_geometry_gets_a_new_pair_and_the_old_one_says_replaced() {
     let base = Base::new();
@@ -169,6 +174,7 @@ fn a_geometry_that_comes_back_before_its_pair_was_replaced_goes_on_in_it() {
     assert_eq!(fs::metadata(base.meta("front")).unwrap().ino(), inode);
 }
 
+// Proves LIFE-7, PUB-10 and TRUST-4.
 #[test]
 fn a_retired_pair_is_emptied_at_once_when_another_retires_and_again_when_a_reader_fills_its_holes() {
     let base = Base::new();
@@ -195,6 +201,7 @@ fn a_retired_pair_is_emptied_at_once_when_another_retires_and_again_when_a_reade
     drop((map, again));
 }
 
+// Proves LIFE-4 and FILE-7.
 #[test]
 fn a_camera_that_stops_says_so_removes_its_files_and_keeps_its_directory() {
     let base = Base::new();
@@ -241,6 +248,7 @@ fn an_id_is_exported_once_and_free_again_after_a_stop() {
     exporter.camera(id("front")).unwrap();
 }
 
+// Proves LIFE-12.
 #[test]
 fn what_a_killed_server_left_is_ended_emptied_and_removed_before_anything_is_exported() {
     let base = Base::new();
@@ -268,6 +276,7 @@ fn what_a_killed_server_left_is_ended_emptied_and_removed_before_anything_is_exp
     assert!(fs::metadata("/etc/passwd").unwrap().len() > 0);
 }
 
+// Proves LIFE-10.
 #[test]
 fn a_second_server_waits_for_the_first_without_touching_its_files() {
     let base = Base::new();
@@ -290,6 +299,7 @@ fn a_second_server_waits_for_the_first_without_touching_its_files() {
     assert!(id_of_second.get() > id_of_first + 1, "numbers go on rising from one server to the next");
 }
 
+// Proves LIFE-9.
 #[test]
 fn files_that_are_taken_away_come_back_by_themselves() {
     let base = Base::new();
@@ -323,6 +333,7 @@ fn publish_if_possible(camera: &mut vas_shm_writer::Camera) {
     }
 }
 
+// Proves LIFE-3 and LIFE-8.
 #[test]
 fn the_heart_beats_without_frames_and_the_state_follows_the_source() {
     let base = Base::new();
@@ -341,6 +352,7 @@ fn the_heart_beats_without_frames_and_the_state_follows_the_source() {
     until("live", || (word_u32(&meta, STATE) == LIVE).then_some(()));
 }
 
+// Proves LIFE-9 and PUB-7.
 #[test]
 fn a_lock_that_is_removed_under_a_frame_does_not_empty_what_is_being_filled() {
     let base = Base::new();
@@ -364,6 +376,7 @@ fn a_lock_that_is_removed_under_a_frame_does_not_empty_what_is_being_filled() {
     drop(camera);
 }
 
+// Proves LIFE-12 and LIFE-2.
 #[test]
 fn leftover_pixels_stay_as_they_are_where_readers_cannot_be_told() {
     let base = Base::new();
@@ -427,6 +440,7 @@ fn a_slot_that_is_forgotten_costs_nothing_but_itself() {
     assert_eq!(publish(&mut camera, SMALL, 2), first + 1);
 }
 
+// Proves FILE-3.
 #[test]
 fn files_that_could_not_be_named_are_removed_again() {
     let base = Base::new();

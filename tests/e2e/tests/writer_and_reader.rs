@@ -52,6 +52,7 @@ fn stop(mut writer: Process, scene: &Scene) {
     assert!(scene.exported_files().is_empty(), "left behind: {:?}", scene.exported_files());
 }
 
+// Proves READ-3, READ-5, READ-6 and SYNC-1 to SYNC-3 as far as one machine can.
 #[test]
 fn no_torn_picture_is_accepted_from_three_slots_and_a_reader_that_does_not_check_gets_some() {
     let scene = Scene::new();
@@ -61,6 +62,7 @@ fn no_torn_picture_is_accepted_from_three_slots_and_a_reader_that_does_not_check
     stop(writer, &scene);
 }
 
+// Proves READ-6 and HOLD-2.
 #[test]
 fn no_torn_picture_is_accepted_from_two_slots_and_a_reader_that_does_not_check_gets_some() {
     let scene = Scene::new();
@@ -70,6 +72,7 @@ fn no_torn_picture_is_accepted_from_two_slots_and_a_reader_that_does_not_check_g
     stop(writer, &scene);
 }
 
+// Proves LIFE-5, LIFE-6 and OPEN-10.
 #[test]
 fn a_reader_follows_a_camera_whose_size_changes_all_the_time() {
     let scene = Scene::new();
@@ -79,6 +82,7 @@ fn a_reader_follows_a_camera_whose_size_changes_all_the_time() {
     stop(writer, &scene);
 }
 
+// Proves LIFE-4, OPEN-2 and HEAD-10.
 #[test]
 fn a_reader_follows_a_camera_that_is_stopped_and_started_all_the_time() {
     let scene = Scene::new();
@@ -87,6 +91,7 @@ fn a_reader_follows_a_camera_that_is_stopped_and_started_all_the_time() {
     stop(writer, &scene);
 }
 
+// Proves PUB-1 to PUB-6 and HEAD-9.
 #[test]
 fn the_newest_picture_is_whole_after_the_server_was_killed_at_any_moment() {
     const ROUNDS: u64 = 10;
