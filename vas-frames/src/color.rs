@@ -148,6 +148,7 @@ mod tests {
         Conversion::choose(Color { range, matrix, ..Color::UNSPECIFIED }, height)
     }
 
+    // Proves COLOR-2.
     #[test]
     fn a_camera_that_names_its_matrix_is_believed_at_any_height() {
         for (code_point, matrix) in [
@@ -165,6 +166,7 @@ mod tests {
         }
     }
 
+    // Proves COLOR-3.
     #[test]
     fn an_unspecified_matrix_is_bt_601_up_to_576_lines_and_bt_709_above() {
         assert_eq!(choose(ColorRange::Limited, 2, 576).matrix, YuvStandardMatrix::Bt601);
@@ -175,6 +177,7 @@ mod tests {
         );
     }
 
+    // Proves COLOR-3.
     #[test]
     fn a_matrix_that_cannot_be_converted_is_treated_as_unspecified_and_that_is_said() {
         for code_point in [0, 3, 8, 11, 12, 13, 14, 15, 255] {
@@ -185,6 +188,7 @@ mod tests {
         assert!(choose(ColorRange::Full, 10, 1080).describe().contains("converted as non-constant"));
     }
 
+    // Proves COLOR-1.
     #[test]
     fn an_unknown_range_is_limited_as_decoders_treat_it_and_that_is_said() {
         let chosen = choose(ColorRange::Unknown, 1, 1080);

@@ -339,6 +339,7 @@ fn an_output_that_takes_no_bytes_is_exit_code_1() {
 
 // list.
 
+// Proves LIVE-6.
 #[test]
 fn the_list_tells_live_idle_dead_refused_and_absent_cameras_apart() {
     let base = base();
@@ -587,6 +588,7 @@ const BT_601: [f64; 2] = [0.299, 0.114];
 const BT_709: [f64; 2] = [0.2126, 0.0722];
 const BT_2020: [f64; 2] = [0.2627, 0.0593];
 
+// Proves COLOR-1 and COLOR-2.
 #[test]
 fn a_snapshot_has_the_right_colours_for_every_matrix_and_range() {
     let base = base();
@@ -643,6 +645,7 @@ fn a_snapshot_as_jpeg_shows_the_same_picture() {
     assert!(worst <= 12, "off by {worst}");
 }
 
+// Proves LIVE-1.
 #[test]
 fn the_last_picture_of_a_dead_server_comes_only_on_request_and_with_its_age() {
     let base = base();

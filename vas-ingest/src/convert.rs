@@ -114,6 +114,7 @@ mod tests {
         assert_eq!(way(123_456), Way::Scale(123_456));
     }
 
+    // Proves COLOR-2 and COLOR-4.
     #[test]
     fn colours_are_passed_on_as_code_points() {
         let color = describe(AV_PIX_FMT_YUV420P as c_int, BT709);

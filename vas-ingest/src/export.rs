@@ -231,6 +231,7 @@ mod tests {
         (luma[0], chroma[0])
     }
 
+    // Proves COLOR-4.
     #[test]
     fn grey_pictures_keep_their_numbers_and_their_range() {
         const FFV1: &[&str] = &["-c:v", "ffv1"];

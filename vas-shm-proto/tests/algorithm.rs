@@ -7,6 +7,7 @@
 
 mod support;
 
+use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use support::PlainWords;
@@ -40,6 +41,96 @@ fn frame(found: Found) -> Snapshot {
         Found::Frame(frame) => frame,
         other => panic!("expected a frame, got {other:?}"),
     }
+}
+
+/// Words that write down what is done to them. Its writer's half has nothing to load with, its reader's half nothing to store.
+#[derive(Default)]
+struct Diary(RefCell<Vec<String>>);
+
+impl Diary {
+    fn note(&self, line: String) {
+        self.0.borrow_mut().push(line);
+    }
+
+    fn lines(self) -> Vec<String> {
+        self.0.into_inner()
+    }
+}
+
+impl PublishWords for Diary {
+    fn store_u64(&self, word: Word64, value: u64) {
+        self.note(format!("{} = {value}", word.offset()));
+    }
+
+    fn store_u64_release(&self, word: Word64, value: u64) {
+        self.note(format!("{} = {value}, release", word.offset()));
+    }
+
+    fn store_u32_release(&self, word: Word32, value: u32) {
+        self.note(format!("{} = {value}, release", word.offset()));
+    }
+
+    fn fence_release(&self) {
+        self.note("fence release".into());
+    }
+
+    fn fence_foreign_stores(&self) {
+        self.note("foreign stores are done".into());
+    }
+}
+
+/// The same of a reader, over a pair in which frame 7 of 3 slots is the newest.
+impl SnapshotWords for Diary {
+    fn load_u64(&self, word: Word64) -> u64 {
+        self.note(format!("load {}", word.offset()));
+        match word.offset() {
+            8 | 320 => 7,
+            328 => 7000,
+            _ => 0,
+        }
+    }
+
+    fn load_u32(&self, word: Word32) -> u32 {
+        self.note(format!("load {}", word.offset()));
+        0
+    }
+
+    fn fence_acquire(&self) {
+        self.note("fence acquire".into());
+    }
+}
+
+// Proves PUB-1 to PUB-6 and PUB-9: these stores in this order, and not one load.
+#[test]
+fn the_writer_stores_in_the_order_of_its_steps_and_loads_nothing() {
+    let words = Diary::default();
+    let claimed = claim(&words, SLOTS, id(7));
+    publish(&words, claimed, FrameInfo { timestamp_ns: 7000, flags: FrameFlags::DAMAGED });
+    assert_eq!(
+        words.lines(),
+        [
+            "320 = 0",
+            "fence release",
+            "foreign stores are done",
+            "328 = 7000",
+            "344 = 1",
+            "320 = 7, release",
+            "16 = 7000",
+            "8 = 7, release",
+        ]
+    );
+}
+
+// Proves READ-1 to READ-6 and READ-12: these loads and fences in this order.
+#[test]
+fn the_reader_loads_in_the_order_of_its_steps() {
+    let words = Diary::default();
+    let newest = frame(latest(&words, SLOTS, None));
+    assert!(is_intact(&words, &newest));
+    assert_eq!(
+        words.lines(),
+        ["load 8", "load 320", "fence acquire", "load 328", "load 344", "fence acquire", "load 320"]
+    );
 }
 
 // Proves HEAD-8 and READ-1.

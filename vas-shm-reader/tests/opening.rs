@@ -4,7 +4,7 @@ mod common;
 
 use common::*;
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
 use std::process::Command;
 use vas_shm_proto::{NotYet, Refusal, State};
 use vas_shm_reader::{Absent, Found, FrameId, Opened, Options, Reader, Refused, cameras, open};
@@ -246,6 +246,50 @@ fn frames_are_handed_out_whole_or_not_at_all() {
     );
     assert!(found.to_packed().is_err());
     assert!(!found.is_intact());
+}
+
+// Proves HEAD-3: the offsets that were checked are used, whatever the mapping says later.
+#[test]
+fn constants_that_change_after_the_open_change_nothing() {
+    let base = Base::new();
+    let pair = Pair::make(&base, 16, 16, 1);
+    let reader = ready(&base);
+    pair.publish(4, 9);
+    for (word, value) in [(24_u64, u64::MAX), (40, u64::MAX), (64, u64::MAX), (256 + 64 + 16, 1 << 40)] {
+        pair.meta.write_all_at(&value.to_le_bytes(), word).unwrap();
+    }
+    let Found::Frame(found) = reader.latest(None) else { panic!("no frame") };
+    assert_eq!(found.to_packed().unwrap(), vec![9; 16 * 16 + 16 * 8]);
+}
+
+// Proves TRUST-1 and OPEN-18.
+#[test]
+fn a_reader_maps_both_files_shared_and_read_only() {
+    let base = Base::new();
+    Pair::make(&base, 16, 16, 1);
+    let _reader = ready(&base);
+    let maps = fs::read_to_string("/proc/self/maps").unwrap();
+    for file in [base.meta(), base.data()] {
+        let path = file.to_str().unwrap();
+        let modes: Vec<_> = maps
+            .lines()
+            .filter(|line| line.ends_with(path))
+            .map(|line| line.split_whitespace().nth(1).unwrap())
+            .collect();
+        assert_eq!(modes, ["r--s"], "{path}");
+    }
+}
+
+// Proves CLOCK-2: a time ahead of this clock is no age, and no panic.
+#[test]
+fn a_frame_from_a_clock_that_is_ahead_has_no_age() {
+    let base = Base::new();
+    let pair = Pair::make(&base, 16, 16, 1);
+    let reader = ready(&base);
+    pair.publish(u64::MAX / 1000, 1);
+    let Found::Frame(found) = reader.latest(None) else { panic!("no frame") };
+    assert!(found.timestamp_ns() > 1 << 62);
+    assert_eq!(found.age(), std::time::Duration::ZERO);
 }
 
 // Proves LIVE-5.

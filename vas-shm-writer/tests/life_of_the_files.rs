@@ -333,6 +333,29 @@ fn publish_if_possible(camera: &mut vas_shm_writer::Camera) {
     }
 }
 
+// Proves CLOCK-1 and HEAD-11.
+#[test]
+fn all_times_are_of_the_monotonic_clock() {
+    let now = || {
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+        now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+    };
+    let base = Base::new();
+    let exporter = base.start();
+    let mut camera = exporter.camera(id("front")).unwrap();
+    let before = now();
+    let frame = publish(&mut camera, SMALL, 1);
+    let meta = open(&base.meta("front"));
+    let record = 256 + 64 * (frame % 3);
+    let (newest, of_frame, heartbeat, generation) =
+        (word_u64(&meta, 16), word_u64(&meta, record + 8), word_u64(&meta, HEARTBEAT), word_u64(&meta, 96));
+    let after = now();
+    assert_eq!(newest, of_frame, "the mirror shows the newest frame's time");
+    for time in [of_frame, heartbeat, generation] {
+        assert!((before..=after).contains(&time), "{before} <= {time} <= {after}");
+    }
+}
+
 // Proves LIFE-3 and LIFE-8.
 #[test]
 fn the_heart_beats_without_frames_and_the_state_follows_the_source() {

@@ -23,6 +23,7 @@ fn frames_over_rtsp(clip: &std::path::Path, transport: &str) -> Vec<Frame> {
     frames
 }
 
+// Proves COLOR-4.
 #[test]
 fn h264_over_tcp_is_what_ffmpeg_decodes() {
     let clip = require!(clip("h264.h264"));
@@ -51,6 +52,7 @@ fn h265_over_udp_is_what_ffmpeg_decodes() {
     assert_same(&frames_over_rtsp(&clip, "udp"), &pictures, Plays::RoundAndRound);
 }
 
+// Proves PIC-1 and PIC-4.
 #[test]
 fn an_odd_size_over_tcp_is_what_ffmpeg_decodes() {
     let clip = require!(clip("odd_641x479.h264"));
