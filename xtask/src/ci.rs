@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::failure::{Failure, Outcome};
 use crate::leftovers::Folder;
 use crate::workspace::Workspace;
-use crate::{deps, fuzz, layout, run, setup, test, ui};
+use crate::{clauses, deps, fuzz, generate, layout, run, setup, test, ui};
 
 /// How long CI fuzzes: long enough to notice a target that no longer builds or falls over at once.
 const FUZZ_SECONDS: u64 = 15;
@@ -43,6 +43,8 @@ pub(crate) fn command(workspace: &Workspace) -> Outcome {
         }),
         passes("test", || test::command(workspace, &["--locked".to_owned()], Some(folder.path()))),
         passes("deps", || deps::command(workspace)),
+        passes("generate", || generate::command(workspace, true)),
+        passes("clauses", || clauses::command(workspace)),
         passes("layout", || layout::check(workspace)),
         passes("doc", || {
             ui::stage("Documentation without warnings");

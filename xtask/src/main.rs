@@ -2,12 +2,14 @@
 
 mod address;
 mod ci;
+mod clauses;
 mod clips;
 mod demo;
 mod deps;
 mod failure;
 mod fresh;
 mod fuzz;
+mod generate;
 mod layout;
 mod leftovers;
 mod no_std;
@@ -65,6 +67,14 @@ enum Verb {
         #[command(subcommand)]
         verb: LayoutVerb,
     },
+    /// Which tests and conformance files prove which clause of PROTOCOL.md, and which clause nothing proves
+    Clauses,
+    /// Write what is made from the layout: the C header, Python's constants, the table in PROTOCOL.md
+    Generate {
+        /// Write nothing, fail if a file is not what the layout makes of it
+        #[arg(long)]
+        check: bool,
+    },
     /// Fuzz the checks of the format (needs a nightly toolchain)
     Fuzz {
         /// For how long, each target
@@ -111,6 +121,8 @@ fn carry_out(verb: Verb) -> Outcome {
         }
         Verb::Layout { verb: LayoutVerb::Check } => layout::check(&workspace()?),
         Verb::Layout { verb: LayoutVerb::Bless } => layout::bless(&workspace()?),
+        Verb::Clauses => clauses::command(&workspace()?),
+        Verb::Generate { check } => generate::command(&workspace()?, check),
         Verb::Fuzz { seconds } => fuzz::command(&workspace()?, seconds),
     }
 }

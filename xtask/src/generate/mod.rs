@@ -1,0 +1,126 @@
+//! `cargo xtask generate`: everything that is made from the one table in `vas-shm-proto/src/layout.rs`, so that no copy of it
+//! is kept by hand: the C header, the constants for Python, and the table and the digest in `PROTOCOL.md`.
+//!
+//! The files are committed: people who never run this get them. `--check` makes all of them in memory and compares.
+
+mod c;
+mod protocol;
+mod python;
+
+use std::fs;
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+use crate::failure::{Context, Failure, Outcome};
+use crate::layout;
+use crate::layout::compiled::Field;
+use crate::ui;
+use crate::workspace::Workspace;
+
+/// Prefix of the names of fields that every slot record has.
+const SLOT_PREFIX: &str = "slot[i].";
+
+/// A file that is made from the table: where it stands, and its text as a function of the digest and of what stands there now.
+struct Generated {
+    path: &'static str,
+    text: fn(digest: &str, now: &str) -> Outcome<String>,
+}
+
+const ALL: &[Generated] = &[
+    Generated { path: "bindings/c/include/vas_shm_layout.h", text: |digest, _| Ok(c::text(digest)) },
+    Generated { path: "bindings/python/vas_shm_layout.py", text: |digest, _| Ok(python::text(digest)) },
+    Generated { path: "vas-shm-proto/PROTOCOL.md", text: protocol::text },
+];
+
+/// Writes every file that is not what the table makes of it; with `check`, fails instead.
+pub(crate) fn command(workspace: &Workspace, check: bool) -> Outcome {
+    ui::stage("Generated files");
+    let digest = digest();
+    let mut stale = Vec::new();
+    for Generated { path, text } in ALL {
+        let file = workspace.root.join(path);
+        let now = match fs::read_to_string(&file) {
+            Ok(now) => now,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(error).context(|| format!("read {}", file.display())),
+        };
+        let made = text(&digest, &now)?;
+        if made == now {
+            ui::good(&format!("{path} is what layout.rs makes of it"));
+        } else if check {
+            ui::bad(&format!("{path} is not what layout.rs makes of it: {}", first_difference(&now, &made)));
+            stale.push(*path);
+        } else {
+            write(&file, &made)?;
+            ui::good(&format!("wrote {path}"));
+        }
+    }
+    if stale.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::new(format!(
+            "{} not made from layout.rs as it is now: run `cargo xtask generate` and look at what changed",
+            stale.join(", ")
+        )))
+    }
+}
+
+fn write(file: &Path, text: &str) -> Outcome {
+    if let Some(folder) = file.parent() {
+        fs::create_dir_all(folder).context(|| format!("make the folder {}", folder.display()))?;
+    }
+    fs::write(file, text).context(|| format!("write {}", file.display()))
+}
+
+/// SHA-256 of the printed table, in hex. It changes with every offset, size, constant and meaning, and with nothing else.
+fn digest() -> String {
+    Sha256::digest(layout::current_text()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Where two texts begin to differ, in one line.
+fn first_difference(now: &str, made: &str) -> String {
+    if now.is_empty() {
+        return "it is not there".into();
+    }
+    let mut lines = now.lines().zip(made.lines()).enumerate();
+    match lines.find(|(_, (now, made))| now != made) {
+        Some((index, (now, made))) => format!("line {} is {now:?}, it has to be {made:?}", index + 1),
+        None => format!("it has {} lines, it has to have {}", now.lines().count(), made.lines().count()),
+    }
+}
+
+/// The field's name inside its record, for a field of the slot record.
+fn slot_field(field: &Field) -> Option<&'static str> {
+    field.name.strip_prefix(SLOT_PREFIX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_difference_is_named_by_its_line() {
+        assert_eq!(first_difference("a\nb\n", "a\nc\n"), "line 2 is \"b\", it has to be \"c\"");
+        assert_eq!(first_difference("a\n", "a\nc\n"), "it has 1 lines, it has to have 2");
+        assert_eq!(first_difference("", "a\n"), "it is not there");
+    }
+
+    #[test]
+    fn every_field_and_every_constant_reaches_every_language() {
+        let (c, python) = (c::text("0"), python::text("0"));
+        for field in &layout::compiled::FIELDS {
+            let (name, record) = match slot_field(field) {
+                Some(name) => (name, "SLOT_"),
+                None => (field.name, ""),
+            };
+            let line = format!("#define VAS_SHM_{record}OFFSET_{} ", name.to_uppercase());
+            assert!(c.contains(&line), "{line}");
+            assert!(python.contains(&format!("    \"{name}\": (")), "{name}");
+        }
+        for constant in layout::compiled::CONSTANTS {
+            assert!(c.contains(&format!("#define VAS_SHM_{} ", constant.name)), "{}", constant.name);
+            assert!(python.contains(&format!("\n{}: Final = ", constant.name)), "{}", constant.name);
+        }
+    }
+}
