@@ -2,6 +2,7 @@
 //!
 //! `vas-shm-proto/layout/v<N>.txt` is the golden table of version N.
 
+mod rules;
 mod table;
 
 #[path = "../../../vas-shm-proto/src/layout.rs"]
