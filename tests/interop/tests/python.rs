@@ -1,0 +1,170 @@
+//! The reader in pure Python, written from PROTOCOL.md alone, against a real writer and every conformance file.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::path::PathBuf;
+use std::process::Command;
+
+use rustix::process::Signal;
+use vas_e2e::process::{Ended, Process, program};
+use vas_e2e::scene::Scene;
+use vas_e2e::{Lacking, require};
+
+/// The reader gives up before the test does.
+const READER_SECONDS: u64 = 45;
+
+/// A script of this crate, to be run by the Python that is there.
+fn script(name: &str) -> Result<Command, Lacking> {
+    if !cfg!(all(target_arch = "x86_64", target_pointer_width = "64")) {
+        return Err(
+            "pure Python has no memory fences; without them it is right on x86-64 only (READ-13)".into()
+        );
+    }
+    let mut version = Command::new("python3");
+    version.args(["-c", "import sys; sys.exit(sys.version_info < (3, 9))"]);
+    if !version.output().is_ok_and(|output| output.status.success()) {
+        return Err("there is no python3 of version 3.9 or newer".into());
+    }
+    let path: PathBuf = [env!("CARGO_MANIFEST_DIR"), "python", name].iter().collect();
+    let mut command = Command::new("python3");
+    // The source tree stays as it is.
+    command.arg(path).env("PYTHONDONTWRITEBYTECODE", "1");
+    Ok(command)
+}
+
+/// A server that publishes marked pictures flat out.
+fn writer(scene: &Scene, slots: u32) -> Process {
+    let mut command = Command::new(program("vas-e2e-writer"));
+    command.arg(scene.base()).args(["front", &slots.to_string(), "steady"]);
+    Process::start("vas-e2e-writer", &mut command)
+}
+
+fn stop(mut writer: Process) {
+    writer.close();
+    let ended = writer.wait();
+    assert!(ended.status.success(), "{}", ended.stderr);
+}
+
+/// What live.py counted.
+fn live(
+    mut command: Command,
+    scene: &Scene,
+    pictures: u64,
+    torn: u64,
+    more: &[&str],
+) -> BTreeMap<String, u64> {
+    command.arg(scene.base()).arg("front");
+    command.args([pictures, torn, READER_SECONDS].map(|number| number.to_string())).args(more);
+    let Ended { status, stdout, stderr } = Process::run("live.py", &mut command);
+    assert!(status.success(), "{stderr}");
+    stdout
+        .split_whitespace()
+        .map(|word| {
+            let (name, number) = word.split_once('=').expect("name=number");
+            (name.to_owned(), number.parse().expect("a number"))
+        })
+        .collect()
+}
+
+/// With validation nothing torn is accepted; with validation switched off torn pictures are, or the test would be blind.
+fn live_with(slots: u32) {
+    const PICTURES: u64 = 1000;
+    const TORN: u64 = 3;
+    let (checked, unchecked) = (require!(script("live.py")), require!(script("live.py")));
+    let scene = Scene::new();
+    let writer = writer(&scene, slots);
+    let told = live(checked, &scene, PICTURES, TORN, &[]);
+    println!("python, {slots} slots, with validation: {told:?}");
+    assert_eq!(told["accepted_torn"], 0, "a torn picture was taken for whole: {told:?}");
+    assert!(told["accepted"] >= PICTURES, "too few pictures for a verdict: {told:?}");
+    assert!(told["refused_torn"] >= TORN, "the test is blind: nothing torn was there to refuse: {told:?}");
+
+    let told = live(unchecked, &scene, PICTURES, TORN, &["--without-validation"]);
+    println!("python, {slots} slots, without validation: {told:?}");
+    assert!(told["accepted_torn"] >= TORN, "the test is blind: no torn picture was ever seen: {told:?}");
+    stop(writer);
+}
+
+// Proves READ-1 to READ-6, READ-12 and READ-13.
+#[test]
+fn python_accepts_no_torn_picture_from_two_slots_and_without_the_check_it_does() {
+    live_with(2);
+}
+
+// Proves READ-1 to READ-6, READ-12 and READ-13.
+#[test]
+fn python_accepts_no_torn_picture_from_three_slots_and_without_the_check_it_does() {
+    live_with(3);
+}
+
+#[test]
+fn python_agrees_with_the_tables_formulas_and_worked_bytes_of_the_document() {
+    let mut command = require!(script("test_document.py"));
+    let ended = Process::run("test_document.py", &mut command);
+    assert!(ended.status.success(), "{}", ended.stderr);
+}
+
+/// The first line from number `from` on that begins with `words`, and its number; waited for.
+fn line_with(follower: &Process, from: usize, words: &str) -> (usize, String) {
+    (from..)
+        .map_while(|number| follower.stdout.line(number).map(|line| (number, line)))
+        .find(|(_, line)| line.starts_with(words))
+        .unwrap_or_else(|| panic!("ended without {words:?}: {}", follower.stderr.so_far()))
+}
+
+fn number_in(line: &str) -> u64 {
+    line.split_whitespace()
+        .find_map(|word| word.parse().ok())
+        .unwrap_or_else(|| panic!("no number in {line:?}"))
+}
+
+// Proves LIVE-1, LIVE-2, LIVE-3, LIVE-5, LIFE-6, OPEN-2 and OPEN-19.
+#[test]
+fn python_notices_a_server_that_is_stopped_killed_and_started_again() {
+    let mut command = require!(script("follow.py"));
+    let scene = Scene::new();
+    command.arg(scene.base()).arg("front");
+    let mut follower = Process::start("follow.py", &mut command);
+    let (at, _) = line_with(&follower, 0, "not there yet missing");
+
+    let first = writer(&scene, 3);
+    let (at, opened) = line_with(&follower, at, "opened");
+    let (_, frame) = line_with(&follower, at, "frame");
+    let _ = line_with(&follower, at, "current");
+    let (at, _) = line_with(&follower, at, "live");
+
+    // Suspended and resumed: gone is an observation, not a verdict.
+    first.signal(Signal::STOP);
+    let (at, gone) = line_with(&follower, at, "server gone");
+    assert!(number_in(&gone) >= 3000, "too early: {gone}");
+    first.signal(Signal::CONT);
+    let (at, _) = line_with(&follower, at, "live");
+
+    first.kill();
+    let (at, gone) = line_with(&follower, at, "server gone");
+    assert!(number_in(&gone) >= 3000, "too early: {gone}");
+
+    let second = writer(&scene, 3);
+    let (at, _) = line_with(&follower, at, "left");
+    let (at, successor) = line_with(&follower, at, "opened");
+    let (_, later) = line_with(&follower, at, "frame");
+    assert!(number_in(&successor) > number_in(&opened), "{successor} after {opened}");
+    assert!(number_in(&later) > number_in(&frame), "{later} after {frame}");
+
+    stop(second);
+    let (at, _) = line_with(&follower, at, "left");
+    let _ = line_with(&follower, at, "not there yet missing");
+    follower.close();
+    let ended = follower.wait();
+    assert!(ended.status.success(), "{}", ended.stderr);
+}
+
+/// For whoever runs the scripts by hand: the reader finds the generated constants of this checkout by itself.
+#[test]
+fn python_probe_says_how_it_wants_to_be_called() {
+    let mut command = require!(script("probe.py"));
+    command.env_remove("PYTHONPATH").env("LC_ALL", OsStr::new("C"));
+    let ended = Process::run("probe.py", &mut command);
+    assert_eq!(ended.code(), Some(2));
+    assert_eq!(ended.stderr, "probe.py: give BASE CAMERA");
+}
