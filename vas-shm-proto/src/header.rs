@@ -93,51 +93,149 @@ pub enum NotYet {
 
 /// The first check that a header failed: the field, its value and the bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[allow(missing_docs, reason = "the fields of each variant are the numbers that its text names")]
 #[non_exhaustive]
 pub enum Refusal {
+    /// The file is shorter than any version's header.
     #[error("frame.meta has {size} bytes, version 1 needs {HEADER_SIZE}")]
-    MetaSize { size: u64 },
+    MetaSize {
+        /// Bytes of the file, or of those given to be checked if these are fewer.
+        size: u64,
+    },
+    /// No version is 0: the header is not written yet, or is none.
     #[error("version is 0, the lowest a writer may put there is 1")]
     Version,
+    /// The file is something else.
     #[error("magic is \"{}\", version 1 has \"{}\"", .found.escape_ascii(), MAGIC.escape_ascii())]
-    Magic { found: [u8; 8] },
+    Magic {
+        /// The eight bytes at its place.
+        found: [u8; 8],
+    },
+    /// Later headers are longer, never shorter.
     #[error("header_size is {header_size}, version 1 needs {HEADER_SIZE}")]
-    HeaderSizeTooSmall { header_size: u32 },
+    HeaderSizeTooSmall {
+        /// The field.
+        header_size: u32,
+    },
+    /// The header says that it is longer than its file.
     #[error("header_size is {header_size}, frame.meta has only {file_size} bytes")]
-    HeaderSizeBeyondFile { header_size: u32, file_size: u64 },
+    HeaderSizeBeyondFile {
+        /// The field.
+        header_size: u32,
+        /// Bytes of `frame.meta`.
+        file_size: u64,
+    },
+    /// Pixels that this version of the crate cannot find its way in.
     #[error("pixel_format is {found:#010x}, this reader knows NV12 = {PIXEL_FORMAT_NV12:#010x}")]
-    PixelFormat { found: u32 },
+    PixelFormat {
+        /// The field.
+        found: u32,
+    },
+    /// No pixels in a row, or too many.
     #[error("width is {width}, it has to be 1 to {MAX_DIMENSION}")]
-    Width { width: u32 },
+    Width {
+        /// The field.
+        width: u32,
+    },
+    /// No rows, or too many.
     #[error("height is {height}, it has to be 1 to {MAX_DIMENSION}")]
-    Height { height: u32 },
+    Height {
+        /// The field.
+        height: u32,
+    },
+    /// Rows would overlap.
     #[error("stride is {stride}, rows of this width need {min}")]
-    Stride { stride: u32, min: u32 },
+    Stride {
+        /// The field.
+        stride: u32,
+        /// Bytes of a row of chroma of this width, which is never shorter than a row of luma.
+        min: u32,
+    },
+    /// The planes would overlap.
     #[error("uv_offset is {uv_offset}, the luma plane ends at {min}")]
-    UvOffset { uv_offset: u64, min: u64 },
+    UvOffset {
+        /// The field.
+        uv_offset: u64,
+        /// Where the luma plane ends.
+        min: u64,
+    },
+    /// The end of the chroma plane cannot be said in 64 bits.
     #[error("uv_offset is {uv_offset}, so that the chroma plane would end past 2^64")]
-    UvOffsetOverflow { uv_offset: u64 },
+    UvOffsetOverflow {
+        /// The field.
+        uv_offset: u64,
+    },
+    /// A frame would be longer than the header says.
     #[error("data_size is {data_size}, the chroma plane ends at {min}")]
-    DataSize { data_size: u64, min: u64 },
+    DataSize {
+        /// The field.
+        data_size: u64,
+        /// Where the chroma plane ends.
+        min: u64,
+    },
+    /// Fewer than two slots cannot be read safely, more than eight have no record.
     #[error("slot_count is {slot_count}, it has to be 2 to {MAX_SLOTS}")]
-    SlotCount { slot_count: u32 },
+    SlotCount {
+        /// The field.
+        slot_count: u32,
+    },
+    /// Fixed for ever.
     #[error("slot_record_size is {found}, it is {SLOT_RECORD_SIZE} in every version")]
-    SlotRecordSize { found: u32 },
+    SlotRecordSize {
+        /// The field.
+        found: u32,
+    },
+    /// Fixed for ever.
     #[error("slot_table_offset is {found}, it is {SLOT_TABLE_OFFSET} in every version")]
-    SlotTableOffset { found: u32 },
+    SlotTableOffset {
+        /// The field.
+        found: u32,
+    },
+    /// A slot does not begin on a page.
     #[error("slot[{slot}].data_offset is {data_offset}, it has to be a multiple of {PAGE_SIZE}")]
-    SlotAlignment { slot: usize, data_offset: u64 },
+    SlotAlignment {
+        /// Which slot.
+        slot: usize,
+        /// The field.
+        data_offset: u64,
+    },
+    /// A slot ends outside the file.
     #[error(
         "slot[{slot}].data_offset is {data_offset}: with data_size {data_size} it ends past data_file_size {data_file_size}"
     )]
-    SlotBeyondFile { slot: usize, data_offset: u64, data_size: u64, data_file_size: u64 },
+    SlotBeyondFile {
+        /// Which slot.
+        slot: usize,
+        /// The field.
+        data_offset: u64,
+        /// Bytes of a frame.
+        data_size: u64,
+        /// What the header says of the length of `frame.data`.
+        data_file_size: u64,
+    },
+    /// Two slots share bytes.
     #[error(
         "slot[{first}] and slot[{second}] overlap: data_offset {first_offset} and {second_offset}, data_size {data_size}"
     )]
-    SlotsOverlap { first: usize, second: usize, first_offset: u64, second_offset: u64, data_size: u64 },
+    SlotsOverlap {
+        /// Which slot.
+        first: usize,
+        /// And which other one, the higher number.
+        second: usize,
+        /// Where the first begins.
+        first_offset: u64,
+        /// Where the second begins.
+        second_offset: u64,
+        /// Bytes of a frame.
+        data_size: u64,
+    },
+    /// The file is shorter than the header says.
     #[error("data_file_size is {data_file_size}, frame.data has only {file_size} bytes")]
-    DataFileSize { data_file_size: u64, file_size: u64 },
+    DataFileSize {
+        /// The field.
+        data_file_size: u64,
+        /// Bytes of `frame.data`.
+        file_size: u64,
+    },
 }
 
 impl Refusal {

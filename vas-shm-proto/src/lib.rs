@@ -33,6 +33,7 @@
 //! ```
 #![no_std]
 #![forbid(unsafe_code)]
+#![deny(missing_docs)]
 
 pub mod camera_id;
 pub mod color;

@@ -18,14 +18,13 @@ impl OsError {
         self.code
     }
 
+    // No `From`, which would make the version of rustix a part of this crate's interface.
+    pub(crate) const fn of_errno(errno: Errno) -> Self {
+        Self { code: errno.raw_os_error() }
+    }
+
     pub(crate) fn of(error: &std::io::Error) -> Self {
         Self { code: error.raw_os_error().unwrap_or_else(|| Errno::INVAL.raw_os_error()) }
-    }
-}
-
-impl From<Errno> for OsError {
-    fn from(errno: Errno) -> Self {
-        Self { code: errno.raw_os_error() }
     }
 }
 

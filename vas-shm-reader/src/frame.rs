@@ -88,14 +88,25 @@ impl<'r> Frame<'r> {
     /// Works on the frame in place and lets the result out only if the frame was whole to the end. The planes themselves cannot
     /// be let out.
     ///
-    /// ```no_run
-    /// # fn mean(frame: &vas_shm_reader::Frame<'_>) -> Result<u64, vas_shm_reader::Overwritten> {
-    /// frame.with(|nv12| {
-    ///     let mut row = vec![0; nv12.picture().width() as usize];
-    ///     nv12.copy_luma_row(0, &mut row);
-    ///     row.iter().map(|&luma| u64::from(luma)).sum::<u64>() / row.len() as u64
-    /// })
-    /// # }
+    /// ```
+    /// # mod server { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/pair.rs")); }
+    /// use vas_shm_reader::{Frame, Overwritten};
+    ///
+    /// fn brightness(frame: &Frame<'_>) -> Result<u64, Overwritten> {
+    ///     frame.with(|nv12| {
+    ///         let mut row = vec![0; nv12.picture().width() as usize];
+    ///         nv12.copy_luma_row(0, &mut row);
+    ///         row.iter().map(|&luma| u64::from(luma)).sum::<u64>() / row.len() as u64
+    ///     })
+    /// }
+    /// # let server = server::Server::start();
+    /// # let camera = vas_shm_reader::CameraId::new("front")?;
+    /// # let mut stream = vas_shm_reader::FrameStream::new(server.path(), camera);
+    /// # let vas_shm_reader::Event::Frame(frame) = stream.next_event(std::time::Duration::from_secs(5)) else {
+    /// #     panic!("no frame");
+    /// # };
+    /// assert_eq!(brightness(&frame)?, 16); // a black picture: limited range begins at 16
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
     /// # Errors
@@ -106,6 +117,20 @@ impl<'r> Frame<'r> {
     }
 
     /// Copies the visible picture without padding into `out`, which has at least [`Nv12::packed_size`] bytes.
+    ///
+    /// ```
+    /// # mod server { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/pair.rs")); }
+    /// # let server = server::Server::start();
+    /// # let camera = vas_shm_reader::CameraId::new("front")?;
+    /// # let mut stream = vas_shm_reader::FrameStream::new(server.path(), camera);
+    /// # let vas_shm_reader::Event::Frame(frame) = stream.next_event(std::time::Duration::from_secs(5)) else {
+    /// #     panic!("no frame");
+    /// # };
+    /// let mut buffer = vec![0; frame.picture().packed_size() as usize]; // kept from frame to frame
+    /// frame.copy_to(&mut buffer)?;
+    /// # assert_eq!(buffer, [16; 64 * 48 * 3 / 2]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// [`CopyError::Overwritten`] (the buffer then holds a mixture), [`CopyError::BufferTooSmall`].

@@ -4,22 +4,28 @@
 //! reader proves for itself that what it read is one whole frame. This crate holds no code that could write to the shared
 //! files, and nothing of the server.
 //!
-//! ```no_run
+//! ```
+//! # mod server { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/pair.rs")); }
 //! use std::time::Duration;
 //! use vas_shm_reader::{CameraId, Event, FrameStream};
 //!
-//! let mut stream = FrameStream::new("/dev/shm/vas", CameraId::new("front")?);
+//! let base = "/dev/shm/vas";
+//! # let server = server::Server::start();
+//! # let base = server.path();
+//! let mut stream = FrameStream::new(base, CameraId::new("front")?);
 //! loop {
 //!     match stream.next_event(Duration::from_secs(5)) {
 //!         Event::Frame(frame) => {
 //!             let picture = frame.to_packed()?; // NV12: luma rows, then chroma rows, without padding
 //!             println!("frame {}: {} bytes, {} skipped", frame.id(), picture.len(), frame.skipped());
+//!             # assert_eq!(picture, [16; 64 * 48 * 3 / 2]);
+//!             # break;
 //!         }
 //!         Event::Status(status) => eprintln!("{status}"),
 //!         Event::Timeout => eprintln!("nothing for five seconds"),
 //!     }
 //! }
-//! # #[allow(unreachable_code)] Ok::<(), Box<dyn std::error::Error>>(())
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
 //! | what | when |
@@ -32,6 +38,7 @@
 //!
 //! The format, its guarantees and its limits are in `PROTOCOL.md` of the crate [`vas_shm_proto`].
 #![deny(unsafe_code)]
+#![deny(missing_docs)]
 
 #[cfg(not(all(target_pointer_width = "64", target_endian = "little")))]
 compile_error!("the format is for 64-bit little-endian machines (PROTOCOL.md)");
@@ -56,3 +63,8 @@ pub use vas_shm_proto::{
     CameraId, CameraIdError, Color, ColorRange, FrameFlags, FrameId, Header, Nv12, State, StreamFlags,
 };
 pub use wait::Schedule;
+
+// The example on the crate's front page is compiled with the others. It is not run: it is a loop that waits for a server.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -61,6 +61,17 @@ impl Status {
 }
 
 /// The memory of the state machine: what was seen last and since when.
+///
+/// ```
+/// use vas_shm_reader::{Liveness, Observation, State, Status, StreamFlags};
+///
+/// let at_open = Observation { state: State::Live, flags: StreamFlags::default(), heartbeat_ns: 5, frame_id: 0 };
+/// let mut liveness = Liveness::new(at_open, 0);
+/// let beat = Observation { heartbeat_ns: 6, ..at_open };
+/// assert_eq!(liveness.observe(beat, 1_000_000_000), Status::Live);
+/// // The same heartbeat three seconds later, by the reader's own clock:
+/// assert_eq!(liveness.observe(beat, 4_000_000_000), Status::ServerGone);
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Liveness {
     heartbeat_ns: u64,

@@ -66,6 +66,29 @@ pub enum Found<'r> {
 /// One pair of files, mapped read-only: the frames of one camera until its geometry changes or its server stops.
 ///
 /// Keeping a reader that was told stopped or replaced keeps the memory of a dead pair; drop it and open again.
+///
+/// ```
+/// # mod server { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/pair.rs")); }
+/// use vas_shm_reader::{Found, Opened, Options, open};
+///
+/// # let server = server::Server::start();
+/// # let (base, camera) = (server.path(), vas_shm_reader::CameraId::new("front")?);
+/// let Opened::Ready(reader) = open(base, &camera, &Options::new()) else {
+///     return Err("not there".into());
+/// };
+/// let mut seen = None;
+/// loop {
+///     match reader.latest(seen) {
+///         Found::Frame(frame) => {
+///             seen = Some(frame.id());
+///             println!("{:?}", frame.picture());
+///             # break;
+///         }
+///         Found::NothingNew | Found::Overrun => std::thread::sleep(std::time::Duration::from_millis(1)),
+///     }
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Reader {
     header: Header,
@@ -82,6 +105,18 @@ pub struct Reader {
 ///
 /// Both files are opened `O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW`; the header is copied once and checked; the pair is
 /// accepted only if the header names the very `frame.data` that was opened. Nothing here waits.
+///
+/// ```
+/// # use std::path::Path;
+/// use vas_shm_reader::{CameraId, Opened, Options, open};
+///
+/// match open(Path::new("/dev/shm/vas"), &CameraId::new("no-such-camera")?, &Options::new()) {
+///     Opened::Ready(reader) => println!("{} slots", reader.header().slots().get()),
+///     Opened::NotYet(why) => println!("{why}"), // ask again, after 100 ms or more
+///     Opened::Refused(why) => eprintln!("{why}"),
+/// }
+/// # Ok::<(), vas_shm_reader::CameraIdError>(())
+/// ```
 #[must_use]
 pub fn open(base: &Path, camera: &CameraId, options: &Options) -> Opened {
     let directory = base.join(camera.as_str());
@@ -107,6 +142,17 @@ pub fn open(base: &Path, camera: &CameraId, options: &Options) -> Opened {
 
 /// The cameras that have a directory under `base`, sorted; whether each can be read is for [`open`] to say. Entries that are no
 /// camera ids or no directories are passed over.
+///
+/// ```
+/// # mod server { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/pair.rs")); }
+/// # let server = server::Server::start();
+/// # let base = server.path();
+/// for camera in vas_shm_reader::cameras(base)? {
+///     println!("{camera}");
+/// }
+/// # assert_eq!(vas_shm_reader::cameras(base)?, [vas_shm_reader::CameraId::new("front").unwrap()]);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 ///
 /// # Errors
 /// The base directory cannot be read.
@@ -328,12 +374,12 @@ fn access_denied(path: &Path) -> Refused {
             };
         }
     }
-    Refused::Io { call: "open", path: path.to_owned(), errno: Errno::ACCESS.into() }
+    Refused::Io { call: "open", path: path.to_owned(), errno: OsError::of_errno(Errno::ACCESS) }
 }
 
 fn io(path: &Path, call: &'static str) -> impl FnOnce(Errno) -> Failure {
     let path = path.to_owned();
-    move |errno| Failure::Refused(Refused::Io { call, path, errno: errno.into() })
+    move |errno| Failure::Refused(Refused::Io { call, path, errno: OsError::of_errno(errno) })
 }
 
 /// Copies the header out through the descriptor: one copy, checked and used as a copy.

@@ -36,6 +36,19 @@ pub enum Mode {
 /// The frames of one camera, through restarts of the server and changes of the picture.
 ///
 /// Nothing here needs the camera to exist: a stream may be made before the server starts.
+///
+/// ```
+/// use std::time::Duration;
+/// use vas_shm_reader::{CameraId, Event, FrameStream, Mode};
+///
+/// let mut stream = FrameStream::new("/dev/shm/vas", CameraId::new("not-started-yet")?).mode(Mode::Next);
+/// match stream.next_event(Duration::from_millis(10)) {
+///     Event::Frame(frame) => println!("frame {}, {} missed", frame.id(), frame.skipped()),
+///     Event::Status(status) => println!("{status}"), // waiting: ...
+///     Event::Timeout => println!("nothing yet"),
+/// }
+/// # Ok::<(), vas_shm_reader::CameraIdError>(())
+/// ```
 #[derive(Debug)]
 pub struct FrameStream {
     base: PathBuf,

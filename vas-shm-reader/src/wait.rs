@@ -29,6 +29,15 @@ const LATE_NS: u64 = 100_000_000;
 const LONG_NAP_NS: u64 = 5_000_000;
 
 /// Predicts when to look for the next frame.
+///
+/// ```
+/// use std::time::Duration;
+/// use vas_shm_reader::Schedule;
+///
+/// let mut schedule = Schedule::new(40_000_000); // the server expects a frame every 40 ms
+/// schedule.frame_found(1_000_000_000, 999_950_000, 1); // found 50 us after it was stamped
+/// assert_eq!(schedule.nap(1_000_000_000), Duration::from_micros(39_500));
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Schedule {
     last_timestamp_ns: Option<u64>,

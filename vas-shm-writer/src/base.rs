@@ -1,6 +1,6 @@
 //! The base directory: made if missing, hostile until checked.
 
-use crate::error::BaseError;
+use crate::error::{BaseError, OsError};
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
@@ -114,7 +114,7 @@ fn euid() -> u32 {
 }
 
 fn io(call: &'static str, path: &Path, errno: Errno) -> BaseError {
-    BaseError::Io { call, path: path.to_owned(), errno: errno.into() }
+    BaseError::Io { call, path: path.to_owned(), errno: OsError::of_errno(errno) }
 }
 
 impl Directory {

@@ -27,6 +27,15 @@ pub enum ExportWhen {
 }
 
 /// Where and how to export.
+///
+/// ```
+/// use vas_shm_writer::{ExporterConfig, SlotCount};
+///
+/// // Room for readers that need five frame periods per picture, who are in the group 4711.
+/// let config = ExporterConfig::new("/dev/shm/vas").slots(SlotCount::new(6)?).group(Some(4711));
+/// # assert_eq!(config.slots.get(), 6);
+/// # Ok::<(), vas_shm_writer::SlotCountError>(())
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ExporterConfig {
@@ -73,6 +82,22 @@ impl ExporterConfig {
 /// No global state: two exporters with different base directories do not know of each other. A child that is forked must not
 /// touch the exporter and cameras of its parent (the mappings are not inherited, and dropping them there does nothing); if it
 /// wants to export, it starts its own.
+///
+/// ```
+/// use vas_shm_writer::{CameraError, CameraId, Exporter, ExporterConfig};
+///
+/// # let shared_memory = std::env::var_os("VAS_TEST_SHM").unwrap_or_else(|| "/dev/shm".into());
+/// # let directory = tempfile::tempdir_in(shared_memory)?;
+/// # let base = directory.path().join("vas");
+/// let exporter = Exporter::start(ExporterConfig::new(base))?;
+/// let front = exporter.camera(CameraId::new("front")?)?;
+/// let yard = exporter.camera(CameraId::new("yard")?)?;
+/// assert!(matches!(exporter.camera(CameraId::new("front")?), Err(CameraError::Duplicate(_))));
+///
+/// drop(yard); // stops this one camera
+/// exporter.shutdown(); // and this all others
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Exporter {
     keeper: Keeper,
@@ -228,6 +253,23 @@ pub struct CameraCounters {
 
 /// The frame path of one camera; lives on the thread that has its frames. Dropping it stops the camera: readers are told and
 /// the files removed before the drop returns (bounded by a second).
+///
+/// ```
+/// use std::time::Duration;
+/// use vas_shm_writer::{CameraId, Exporter, ExporterConfig, SourceState};
+///
+/// # let shared_memory = std::env::var_os("VAS_TEST_SHM").unwrap_or_else(|| "/dev/shm".into());
+/// # let directory = tempfile::tempdir_in(shared_memory)?;
+/// # let base = directory.path().join("vas");
+/// # let exporter = Exporter::start(ExporterConfig::new(base))?;
+/// let mut camera = exporter.camera(CameraId::new("front")?)?;
+/// camera.set_frame_period(Some(Duration::from_millis(40)));
+/// // The connection to the camera is lost:
+/// camera.set_source_state(SourceState::Stalled);
+/// // The camera leaves the configuration:
+/// camera.remove();
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Camera {
     id: CameraId,

@@ -96,6 +96,30 @@ impl<'p> Plane<'p> {
 /// A slot that belongs to the writer: taken from the readers, not yet handed back.
 ///
 /// Fill it, then [`Slot::publish`]. Dropping it instead leaves nothing visible, and the frame's number for the next one.
+///
+/// ```
+/// use vas_shm_writer::{Color, ColorRange, PictureFormat, Plane, Stamp};
+///
+/// # let shared_memory = std::env::var_os("VAS_TEST_SHM").unwrap_or_else(|| "/dev/shm".into());
+/// # let directory = tempfile::tempdir_in(shared_memory)?;
+/// # let base = directory.path().join("vas");
+/// # let exporter = vas_shm_writer::Exporter::start(vas_shm_writer::ExporterConfig::new(base))?;
+/// # let mut camera = exporter.camera(vas_shm_writer::CameraId::new("front")?)?;
+/// // JPEG's full range is said, not converted.
+/// let format = PictureFormat::new(64, 48, Color { range: ColorRange::Full, ..Color::UNSPECIFIED });
+/// let (luma, cb, cr) = ([0; 64 * 48], [128; 32 * 24], [128; 32 * 24]);
+/// loop {
+///     let Ok(mut slot) = camera.slot(format) else {
+///         continue; // the files are still being made: a server would go on with its next frame
+///     };
+///     slot.write_yuv420p(Plane::new(&luma, 64), Plane::new(&cb, 32), Plane::new(&cr, 32))?;
+///     let id = slot.publish(Stamp::now().damaged(false));
+///     println!("frame {id}");
+///     # break;
+/// }
+/// # assert_eq!(camera.counters().published, 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 #[must_use = "a slot that is not published was filled for nobody"]
 pub struct Slot<'c> {

@@ -4,7 +4,7 @@
 //! the frame path takes it, and it goes with the process that held it.
 
 use crate::base::{Directory, Identity};
-use crate::error::BaseError;
+use crate::error::{BaseError, OsError};
 use rustix::fd::OwnedFd;
 use rustix::fs::{FallocateFlags, FileType, FlockOperation};
 use rustix::io::Errno;
@@ -38,7 +38,7 @@ impl Guard {
         let (fd, is_new) = base.open_private(&name)?;
         let io = |call| {
             let path = base.path().join(&name);
-            move |errno: Errno| BaseError::Io { call, path, errno: errno.into() }
+            move |errno: Errno| BaseError::Io { call, path, errno: OsError::of_errno(errno) }
         };
         match rustix::fs::flock(&fd, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}

@@ -3,10 +3,14 @@
 //! The frame path never waits: no reader can delay it, the files are made by a thread of the library, and
 //! what cannot be exported is counted and dropped. Readers map the files read-only; the server reads nothing back from them.
 //!
-//! ```no_run
+//! ```
 //! use vas_shm_writer::{CameraId, Color, Exporter, ExporterConfig, PictureFormat, Plane, Stamp};
 //!
-//! let exporter = Exporter::start(ExporterConfig::new("/dev/shm/vas"))?;
+//! let base = "/dev/shm/vas";
+//! # let shared_memory = std::env::var_os("VAS_TEST_SHM").unwrap_or_else(|| "/dev/shm".into());
+//! # let directory = tempfile::tempdir_in(shared_memory)?;
+//! # let base = directory.path().join("vas");
+//! let exporter = Exporter::start(ExporterConfig::new(base))?;
 //! let mut camera = exporter.camera(CameraId::new("front")?)?;
 //! let (luma, chroma) = (vec![16; 640 * 480], vec![128; 640 * 240]);
 //! loop {
@@ -16,11 +20,12 @@
 //!         Ok(mut slot) => {
 //!             slot.write_nv12(Plane::new(&luma, 640), Plane::new(&chroma, 640))?;
 //!             slot.publish(Stamp::now());
+//!             # break;
 //!         }
 //!         Err(_not_exported) => {} // for example: the files are still being made
 //!     }
 //! }
-//! # #[allow(unreachable_code)] Ok::<(), Box<dyn std::error::Error>>(())
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
 //! A slot borrows its camera, so a second one before the first is published does not compile; one that is dropped
@@ -58,6 +63,7 @@
 //!
 //! The format and its guarantees are in `PROTOCOL.md` of the crate [`vas_shm_proto`].
 #![deny(unsafe_code)]
+#![deny(missing_docs)]
 
 #[cfg(not(all(target_pointer_width = "64", target_endian = "little")))]
 compile_error!("the format is for 64-bit little-endian machines (PROTOCOL.md)");
@@ -80,3 +86,8 @@ pub use frame::{PictureFormat, Plane, Slot, Stamp};
 pub use map::RawPlanes;
 pub use vas_shm_proto::words::SlotCountError;
 pub use vas_shm_proto::{CameraId, CameraIdError, Color, ColorRange, FrameId, Nv12, PairSize, SlotCount};
+
+// The example on the crate's front page is compiled with the others. It is not run: it would export for ever.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

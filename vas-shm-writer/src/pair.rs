@@ -170,10 +170,12 @@ impl Pair {
             move |errno: OsError| BaseError::Io { call, path, errno }
         };
         let data_identity = Identity::of(
-            &rustix::fs::fstat(&data).map_err(|errno| io("fstat", NEW_DATA_NAME)(errno.into()))?,
+            &rustix::fs::fstat(&data)
+                .map_err(|errno| io("fstat", NEW_DATA_NAME)(OsError::of_errno(errno)))?,
         );
         let meta_identity = Identity::of(
-            &rustix::fs::fstat(&meta).map_err(|errno| io("fstat", NEW_META_NAME)(errno.into()))?,
+            &rustix::fs::fstat(&meta)
+                .map_err(|errno| io("fstat", NEW_META_NAME)(OsError::of_errno(errno)))?,
         );
         let header = NewHeader {
             picture: birth.picture,
@@ -190,7 +192,7 @@ impl Pair {
         // Through the descriptor, before anything is mapped and before anybody can see it: a plain write of a page that is
         // allocated is never short.
         rustix::io::pwrite(&meta, header.as_bytes(), 0)
-            .map_err(|errno| io("pwrite", NEW_META_NAME)(errno.into()))?;
+            .map_err(|errno| io("pwrite", NEW_META_NAME)(OsError::of_errno(errno)))?;
 
         let (meta, data) = (File::from(meta), File::from(data));
         // usize has 64 bits on every supported target.
@@ -263,10 +265,12 @@ fn allocate(
             Errno::NOSPC | Errno::DQUOT | Errno::NOMEM => {
                 BuildError::NoRoom { need_bytes, free_bytes: directory.free_bytes().unwrap_or(0) }
             }
-            errno => {
-                BaseError::Io { call: "fallocate", path: directory.path().join(name), errno: errno.into() }
-                    .into()
+            errno => BaseError::Io {
+                call: "fallocate",
+                path: directory.path().join(name),
+                errno: OsError::of_errno(errno),
             }
+            .into(),
         },
     )
 }
