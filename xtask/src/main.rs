@@ -62,10 +62,10 @@ enum Verb {
     Fresh(fresh::Options),
     /// Prove the walls between the crates
     Deps,
-    /// The layout of the format as text
+    /// The layout of the format as text, and the rules that keep every released reader working
     Layout {
         #[command(subcommand)]
-        verb: LayoutVerb,
+        verb: layout::Verb,
     },
     /// Which tests and conformance files prove which clause of PROTOCOL.md, and which clause nothing proves
     Clauses,
@@ -81,16 +81,6 @@ enum Verb {
         #[arg(long, default_value_t = 60)]
         seconds: u64,
     },
-}
-
-#[derive(Subcommand)]
-enum LayoutVerb {
-    /// Print it as it is now
-    Print,
-    /// Compare it with vas-shm-proto/layout/v1.txt, and with the released one
-    Check,
-    /// Write it into vas-shm-proto/layout/v1.txt
-    Bless,
 }
 
 fn main() -> ExitCode {
@@ -115,12 +105,7 @@ fn carry_out(verb: Verb) -> Outcome {
         Verb::Ci => ci::command(&workspace()?),
         Verb::Fresh(options) => fresh::command(&workspace()?, &options),
         Verb::Deps => deps::command(&workspace()?),
-        Verb::Layout { verb: LayoutVerb::Print } => {
-            layout::print();
-            Ok(())
-        }
-        Verb::Layout { verb: LayoutVerb::Check } => layout::check(&workspace()?),
-        Verb::Layout { verb: LayoutVerb::Bless } => layout::bless(&workspace()?),
+        Verb::Layout { verb } => layout::command(workspace, &verb),
         Verb::Clauses => clauses::command(&workspace()?),
         Verb::Generate { check } => generate::command(&workspace()?, check),
         Verb::Fuzz { seconds } => fuzz::command(&workspace()?, seconds),

@@ -113,6 +113,14 @@ pub(crate) struct Finding {
     order: (u8, u64),
 }
 
+impl Finding {
+    /// A table that says what it should and is written in another way.
+    pub(crate) fn other_text(name: &str) -> Self {
+        let what = format!("{name} is not written as `cargo xtask layout bless` writes it");
+        Self { rule: Rule::TableSameText, what, order: (OF_APPEND, 1) }
+    }
+}
+
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.rule.name(), self.what)
