@@ -1,1 +1,6 @@
 //! Readers in Rust, C and Python against the same files and the same writer.
+
+pub mod harness;
+pub mod probe;
+pub mod schema;
+pub mod vectors;
