@@ -203,7 +203,7 @@ def _open_regular(path: str, name: str, owner_uid: int | None) -> int | NotYet |
                 time.sleep(BUSY_PAUSE_S)
                 continue
             if error.errno == errno.ELOOP:
-                return Refused(name, "a symbolic link", "a regular file", path)
+                return Refused(name, _kind_at(path) or "behind a loop of symbolic links", "a regular file", path)
             if error.errno == errno.EACCES:
                 return Refused(name, _shown_permissions(path), "readable for this process", path)
             # A socket cannot be opened at all (ENXIO), a device perhaps neither.
