@@ -225,6 +225,26 @@ class TheWorkedHeader(unittest.TestCase):
         self.assertFalse(frame.is_intact())
         self.assertIsNone(frame.copy())
 
+    # Proves CHANGE-4, HEAD-4 and HEAD-7.
+    def test_change_4_the_imagined_version_2_of_section_13_is_read_as_before(self) -> None:
+        lines = {**_hex_dump("new header"), **_hex_dump("after one frame")}
+        header = bytearray(4096)
+        for at, line in lines.items():
+            header[at : at + 16] = line
+        for header_size in (768, 832, 4096):
+            struct.pack_into("<II", header, 0, 2, header_size)
+            struct.pack_into("<I", header, 128, 4000)  # bitrate_kbps
+            struct.pack_into("<Q", header, 288 + 64 * 2, 1234567890)  # slot[2].camera_time_ns
+            struct.pack_into("<Q", header, 280 + 64 * 2, 0b11)  # damaged, and with a camera time
+            header[768:4096] = bytes([0xA5]) * (4096 - 768)
+            self._write({at: bytes(header[at : at + 16]) for at in range(0, 4096, 16)})
+            pair = self._opened()
+            self.assertEqual((pair.header.version, pair.header.header_size), (2, header_size))
+            frame = pair.latest()
+            assert isinstance(frame, vas.Frame)
+            self.assertEqual((frame.number, frame.timestamp_ns, frame.flags), (5000000000, 5000020000000, 3))
+            self.assertTrue(frame.is_damaged and frame.copy() is not None)
+
 
 class TheMachine(unittest.TestCase):
     """READ-13."""
