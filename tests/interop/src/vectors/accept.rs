@@ -1,10 +1,690 @@
-//! Pairs that every reader accepts.
+//! Pairs that every reader accepts: each bound from its inner side, every odd geometry, and what a reader must not mind.
 
-use super::draft::{Draft, NEWEST};
+use super::draft::{Draft, NEWEST, record_offset, timestamp_ns};
 use crate::harness::Vector;
 
+/// A pair, changed, with a frame in every slot.
+fn full(change: impl FnOnce(&mut Draft)) -> Draft {
+    let mut draft = Draft::new();
+    change(&mut draft);
+    draft.publish_all(NEWEST);
+    draft
+}
+
+/// A pair with one frame, changed.
+fn pair(change: impl FnOnce(&mut Draft)) -> Draft {
+    let mut draft = Draft::new();
+    draft.publish(NEWEST);
+    change(&mut draft);
+    draft
+}
+
 pub(super) fn all() -> Vec<Vector> {
+    let mut all = pictures();
+    all.extend(slots());
+    all.extend(headers());
+    all.extend(later_versions());
+    all.extend(words());
+    all.extend(numbers());
+    all.extend(conversations());
+    all
+}
+
+fn pictures() -> Vec<Vector> {
+    // Width, height, stride.
+    let sizes = [
+        (1, 1, 2),
+        (1, 2, 2),
+        (2, 1, 2),
+        (2, 2, 2),
+        (1, 3, 64),
+        (3, 1, 4),
+        (3, 3, 4),
+        (4, 5, 4),
+        (5, 4, 64),
+        (17, 2, 18),
+        (31, 7, 45),
+        (33, 17, 64),
+        (64, 48, 64),
+        (101, 77, 128),
+    ];
+    let mut all: Vec<_> = sizes
+        .into_iter()
+        .map(|(width, height, stride): (u32, u32, u32)| {
+            let parity = |number| if number % 2 == 0 { "even" } else { "odd" };
+            let least = 2 * width.div_ceil(2);
+            let rows = match stride - least {
+                0 => "the smallest stride there is".to_owned(),
+                more => format!("{more} bytes after each chroma row"),
+            };
+            let about = format!(
+                "{width} x {height} pixels: {} width, {} height, {rows}.",
+                parity(width),
+                parity(height)
+            );
+            let name = format!("accept/picture-{width}x{height}");
+            full(|d| d.shape(width, height, stride)).ready(
+                &name,
+                &about,
+                &["PIC-1", "PIC-2", "PIC-4", "OPEN-12"],
+            )
+        })
+        .collect();
+    let clauses = &["PIC-2", "PIC-4", "OPEN-12"];
+    all.push(full(|d| d.spread(7, 5, 19, 0, 0)).ready(
+        "accept/stride-odd",
+        "An odd stride: every other row begins at an odd byte.",
+        clauses,
+    ));
+    all.push(full(|d| d.shape(5, 3, 1000)).ready(
+        "accept/stride-wide",
+        "A stride of 1000 for 5 pixels.",
+        clauses,
+    ));
+    all.push(full(|d| d.spread(9, 9, 16, 101, 0)).ready(
+        "accept/uv-gap",
+        "101 bytes between the planes.",
+        clauses,
+    ));
+    all.push(full(|d| d.spread(9, 9, 16, 0, 777)).ready(
+        "accept/data-size-larger",
+        "777 bytes of the frame after its chroma plane.",
+        clauses,
+    ));
+    all.push(
+        full(|d| {
+            d.lay_out(5);
+            d.spread(33, 17, 67, 13, 5);
+            d.place(&[40960, 8192, 24576, 0, 57344], 57344 + d.data_size);
+        })
+        .ready(
+            "accept/everything-odd",
+            "Odd sizes, an odd stride, an odd gap, bytes after the planes, five slots in no order with gaps between them, and a file that ends with its last frame.",
+            &["PIC-1", "PIC-2", "PIC-4", "HEAD-5", "OPEN-12", "OPEN-15", "FILE-6"],
+        ),
+    );
+    let two = |width, height, stride| {
+        let mut d = Draft::new();
+        d.lay_out(2);
+        d.shape(width, height, stride);
+        d.publish(NEWEST);
+        d
+    };
+    all.push(two(16384, 1, 16384).ready("accept/width-16384", "The largest width.", &["OPEN-12"]));
+    all.push(two(16383, 1, 16384).ready(
+        "accept/width-16383",
+        "The largest odd width, with the smallest stride for it.",
+        &["OPEN-12", "PIC-1"],
+    ));
+    all.push(two(1, 16384, 2).ready("accept/height-16384", "The largest height.", &["OPEN-12"]));
+    all.push(two(1, 16383, 2).ready("accept/height-16383", "The largest odd height.", &["OPEN-12", "PIC-1"]));
+    all
+}
+
+fn slots() -> Vec<Vector> {
+    let mut all: Vec<_> = (2..=8)
+        .map(|count| {
+            full(|d| {
+                d.lay_out(count);
+                d.shape(6, 4, 6);
+            })
+            .ready(
+                &format!("accept/slots-{count}"),
+                &format!("{count} slots, a frame in each."),
+                &["HEAD-5", "OPEN-13", "READ-9"],
+            )
+        })
+        .collect();
+    let clauses = &["OPEN-15", "HEAD-5", "PIC-4"];
+    all.push(full(|d| d.spread(64, 42, 64, 0, 64)).ready(
+        "accept/slots-touching",
+        "A frame of 4096 bytes exactly: each slot begins where the one before it ends.",
+        clauses,
+    ));
+    all.push(full(|d| d.place(&[8192, 4096, 0], 12288)).ready(
+        "accept/slots-in-reverse",
+        "The slots in reverse order.",
+        clauses,
+    ));
+    all.push(full(|d| d.place(&[20480, 4096, 12288], 32768)).ready(
+        "accept/slots-with-gaps",
+        "Unused pages before, between and after the slots.",
+        clauses,
+    ));
+    all.push(full(|d| d.place(&[0, 4096, 8192], 8192 + d.data_size)).ready(
+        "accept/file-ends-with-the-last-slot",
+        "data_file_size is the end of the last frame to the byte, no multiple of a page.",
+        &["OPEN-15", "OPEN-16"],
+    ));
+    all.push(full(|d| d.data_bytes += 1).ready(
+        "accept/data-file-one-byte-larger",
+        "frame.data has one byte more than data_file_size says.",
+        &["OPEN-16"],
+    ));
+    all.push(full(|d| d.data_bytes += 40960).ready(
+        "accept/data-file-ten-pages-larger",
+        "frame.data has ten pages more than data_file_size says.",
+        &["OPEN-16"],
+    ));
+    all
+}
+
+fn headers() -> Vec<Vector> {
+    let mut all = Vec::new();
+    all.push(pair(|d| d.meta_bytes = 768).ready(
+        "accept/meta-768",
+        "frame.meta has the 768 bytes of the header and no more.",
+        &["OPEN-6", "OPEN-9"],
+    ));
+    all.push(pair(|d| d.meta_bytes = 12288).ready(
+        "accept/meta-three-pages",
+        "frame.meta of three pages.",
+        &["OPEN-6", "FILE-6"],
+    ));
+    for (size, file, about) in [
+        (769, 4096, "A header that is one byte longer than that of version 1."),
+        (4096, 4096, "A header as long as its file."),
+        (4097, 8192, "A header longer than a page, in a file of two."),
+        (8192, 8192, "A header of two pages, as long as its file."),
+    ] {
+        all.push(pair(|d| (d.header_size, d.meta_bytes) = (size, file)).ready(
+            &format!("accept/header-size-{size}"),
+            about,
+            &["OPEN-9", "CHANGE-4"],
+        ));
+    }
+    all.push(
+        full(|d| {
+            for (from, to) in [(128, 256), (288, 320), (352, 384), (416, 448), (768, 4096)] {
+                d.pokes.push((from, vec![0xff; to - from]));
+            }
+        })
+        .ready(
+            "accept/reserved-bytes-set",
+            "Every reserved byte and every byte past the header is 0xff.",
+            &["HEAD-4", "CHANGE-4"],
+        ),
+    );
+    all.push(
+        full(|d| {
+            // Three of five: misaligned, past the file, and over slot 0 with the newest frame's number.
+            for (slot, words) in [
+                (3, [NEWEST + 1, 1, 1, 1]),
+                (4, [NEWEST + 2, 2, u64::MAX, u64::MAX]),
+                (5, [NEWEST, 3, 0, 0]),
+                (6, [u64::MAX; 4]),
+                (7, [NEWEST, 4, 4096, 1]),
+            ] {
+                let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+                d.pokes.push((record_offset(slot), bytes));
+            }
+        })
+        .ready(
+            "accept/unused-records-full-of-rubbish",
+            "The records past slot_count are misaligned, past the file, over other slots and numbered like the newest frame.",
+            &["HEAD-6", "HEAD-5", "OPEN-15"],
+        ),
+    );
+    for (range, about) in [
+        (0, "The source did not say which range its numbers have."),
+        (1, "Limited range."),
+        (2, "Full range."),
+        (3, "A range of a later version, which counts as unknown."),
+        (255, "The last value of a range, which counts as unknown."),
+    ] {
+        all.push(pair(|d| d.color[0] = range).ready(
+            &format!("accept/color-range-{range}"),
+            about,
+            if range < 3 { &["COLOR-1"] } else { &["COLOR-1", "HEAD-7"] },
+        ));
+    }
+    for (name, codes, about) in [
+        ("unspecified", [2, 2, 2], "Code points 2: the source did not say."),
+        (
+            "bt2020-pq",
+            [9, 16, 9],
+            "BT.2020 with PQ: three code points that differ from each other and from version 1's example.",
+        ),
+        ("of-later-standards", [22, 18, 14], "Code points that this document does not list."),
+        ("highest", [253, 254, 255], "The highest code points: no reader refuses a colour."),
+    ] {
+        all.push(pair(|d| d.color[1..].copy_from_slice(&codes)).ready(
+            &format!("accept/color-{name}"),
+            about,
+            &["COLOR-2"],
+        ));
+    }
+    all.push(pair(|d| d.generation = u64::MAX).ready(
+        "accept/generation-highest",
+        "The highest generation: a number of 64 bits, to be shown as one.",
+        &["HEAD-10"],
+    ));
+    all
+}
+
+fn later_versions() -> Vec<Vector> {
+    let mut all = Vec::new();
+    for (version, about) in
+        [(2, "Version 2 without anything that is new."), (u32::MAX, "The highest version there can be.")]
+    {
+        all.push(full(|d| d.version = version).ready(
+            &format!("accept/version-{version}"),
+            about,
+            &["OPEN-7", "CHANGE-4"],
+        ));
+    }
+    all.push(
+        full(|d| {
+            d.version = 2;
+            // bitrate_kbps, then camera_time_ns of every frame.
+            d.pokes.push((128, 4000_u32.to_le_bytes().to_vec()));
+            for slot in 0..3 {
+                let time = 1_700_000_000_000_000_000 + slot as u64 * 40_000_000;
+                d.pokes.push((record_offset(slot) + 32, time.to_le_bytes().to_vec()));
+                // Bit 1 of the frame's flags says that it has a camera time.
+                d.records[slot].flags = 2;
+            }
+            let flags = d.records.map(|record| record.flags);
+            d.ask(
+                "latest",
+                &format!("frame {NEWEST} {} {}", timestamp_ns(NEWEST), flags[(NEWEST % 3) as usize]),
+            );
+        })
+        .ready(
+            "accept/version-2-of-section-13",
+            "The imagined version 2 of section 13: a bit rate at 128, a camera time at 288 of each record, and its bit in the flags.",
+            &["OPEN-7", "CHANGE-2", "CHANGE-4", "CHANGE-6", "HEAD-4", "HEAD-7"],
+        ),
+    );
+    all.push(
+        full(|d| {
+            (d.version, d.header_size) = (3, 832);
+            d.pokes.push((128, vec![0x33; 128]));
+            d.pokes.push((768, vec![0x44; 64]));
+        })
+        .ready(
+            "accept/version-3-header-832",
+            "An imagined version 3 that has used up 128 to 255 and appended 64 bytes from 768 on.",
+            &["OPEN-7", "OPEN-9", "CHANGE-2", "CHANGE-3", "CHANGE-4"],
+        ),
+    );
+    all.push(
+        full(|d| {
+            (d.version, d.header_size, d.meta_bytes) = (9, 6000, 8192);
+            d.pokes.push((768, vec![0x55; 6000 - 768]));
+        })
+        .ready(
+            "accept/version-9-two-pages",
+            "An imagined version 9 whose header needs a second page.",
+            &["OPEN-7", "OPEN-9", "CHANGE-2", "CHANGE-4", "FILE-6"],
+        ),
+    );
+    all
+}
+
+/// The words that change: states, flags, times.
+fn words() -> Vec<Vector> {
+    let observed = |d: &mut Draft, state, idle| {
+        let (id, heartbeat, period) = (d.frame_id, d.heartbeat_ns, d.frame_period_ns);
+        d.ask(
+            "observe",
+            &format!(
+                "state={state} idle={idle} frame_id={id} heartbeat_ns={heartbeat} frame_period_ns={period}"
+            ),
+        );
+    };
+    let mut all = Vec::new();
+    for (state, name, about) in [
+        (0, "live", "State 0 is none that there is: it counts as live."),
+        (1, "live", "State 1, live."),
+        (2, "stalled", "State 2, stalled: the newest frame stays readable."),
+        (5, "live", "A state of a later version counts as live."),
+        (u32::MAX, "live", "The highest state counts as live."),
+    ] {
+        all.push(
+            pair(|d| {
+                d.state = state;
+                observed(d, name, 0);
+            })
+            .ready(
+                &format!("accept/state-{state}"),
+                about,
+                &["HEAD-7", "OPEN-17", "LIVE-6", "LIFE-3"],
+            ),
+        );
+    }
+    for (name, flags, idle, about) in [
+        ("idle", 1, 1, "The flag idle while a frame stands, as in the moment before it is cleared."),
+        ("unknown", u32::MAX - 1, 0, "Every bit of flags but idle."),
+        ("all", u32::MAX, 1, "Every bit of flags."),
+    ] {
+        all.push(
+            pair(|d| {
+                d.flags = flags;
+                observed(d, "live", idle);
+            })
+            .ready(&format!("accept/flags-{name}"), about, &["HEAD-7", "LIVE-6"]),
+        );
+    }
+    all.push(
+        pair(|d| {
+            (d.heartbeat_ns, d.frame_period_ns) = (u64::MAX, 0);
+            observed(d, "live", 0);
+        })
+        .ready(
+            "accept/heartbeat-highest",
+            "The highest heartbeat, which is compared with no clock, and an unknown frame period.",
+            &["LIVE-4", "HOLD-5"],
+        ),
+    );
+    let slot = (NEWEST % 3) as usize;
+    for (name, flags, about) in [
+        ("damaged", 1, "The decoder reported loss in this frame."),
+        ("unknown", u64::MAX - 1, "Every bit of the frame's flags but damaged."),
+        ("all", u64::MAX, "Every bit of the frame's flags."),
+    ] {
+        all.push(pair(|d| d.records[slot].flags = flags).ready(
+            &format!("accept/frame-flags-{name}"),
+            about,
+            &["HEAD-7", "HEAD-12"],
+        ));
+    }
+    all.push(pair(|d| d.timestamp_ns = 1).ready(
+        "accept/mirrored-time-differs",
+        "The time at offset 16 is another than that of the newest frame's record, which is the one to be read.",
+        &["HEAD-11", "READ-4"],
+    ));
+    all.push(pair(|d| d.records[slot].timestamp_ns = u64::MAX).ready(
+        "accept/frame-time-highest",
+        "The highest time of a frame.",
+        &["READ-4", "CLOCK-3"],
+    ));
+    all
+}
+
+/// The numbers of frames, from the first there can be to the last.
+fn numbers() -> Vec<Vector> {
+    let mut all = Vec::new();
+    for (name, newest, about) in [
+        ("one", 1, "The frame 1, as the only one."),
+        ("two", 2, "The frames 1 and 2 in three slots."),
+        ("above-32-bits", (1 << 32) + 1, "Numbers on both sides of 2^32."),
+        ("above-53-bits", (1 << 53) + 1, "Numbers around 2^53, where a double ends."),
+        ("above-63-bits", (1 << 63) + 1, "Numbers around 2^63, where a signed number ends."),
+        ("highest", u64::MAX, "The highest number there can be."),
+    ] {
+        let mut d = Draft::new();
+        d.shape(6, 4, 6);
+        d.publish_all(newest);
+        let oldest = newest.saturating_sub(2).max(1);
+        for id in oldest..=newest {
+            d.ask_frame("next", id);
+        }
+        d.ask("next", "nothing");
+        d.ask("latest", "nothing");
+        d.ask("at 0", "gone");
+        all.push(d.ready(
+            &format!("accept/frame-id-{name}"),
+            about,
+            &["HEAD-5", "HEAD-8", "HEAD-9", "READ-1", "READ-9"],
+        ));
+    }
+
+    let mut d = Draft::new();
+    d.lay_out(4);
+    d.publish_all(NEWEST);
+    let claimed = d.slot(NEWEST - 2);
+    d.records[claimed].frame_id = 0;
+    d.ask_frame("next", NEWEST - 3);
+    d.ask_frame("next", NEWEST - 1);
+    d.ask_frame("next", NEWEST);
+    d.ask("next", "nothing");
+    d.ask(&format!("at {}", NEWEST - 2), "gone");
+    all.push(d.ready(
+        "accept/one-slot-claimed",
+        "The slot of an older frame is claimed: the frame is skipped, its neighbours stand.",
+        &["READ-2", "READ-9", "READ-10"],
+    ));
+
+    let mut d = Draft::new();
+    d.lay_out(4);
+    d.publish_all(NEWEST);
+    let oldest = d.slot(NEWEST - 3);
+    // PUB-4 is done, PUB-6 is not.
+    d.records[oldest].frame_id = NEWEST + 1;
+    d.ask_frame("next", NEWEST - 2);
+    d.ask(&format!("at {}", NEWEST - 3), "gone");
+    d.ask_frame("latest", NEWEST);
+    d.ask("next", "nothing");
+    all.push(d.ready(
+        "accept/next-frame-complete-but-unpublished",
+        "The slot of the oldest frame holds the next one already, which is not published: the newest is what the publish word says.",
+        &["READ-1", "READ-2", "READ-9", "PUB-4", "PUB-6"],
+    ));
+
     let mut d = Draft::new();
     d.publish_all(NEWEST);
-    vec![d.ready("accept/slots-3", "Three slots, all standing.", &["HEAD-5", "OPEN-13"])]
+    d.ask(&format!("at {}", NEWEST - 3), "gone");
+    d.ask(&format!("at {}", NEWEST + 1), "gone");
+    d.ask("at 0", "gone");
+    d.ask(&format!("at {}", u64::MAX), "gone");
+    d.ask_frame(&format!("at {}", NEWEST - 1), NEWEST - 1);
+    d.ask_frame("next", NEWEST);
+    d.ask("next", "nothing");
+    all.push(d.ready(
+        "accept/frames-that-are-gone",
+        "Older, newer and impossible numbers do not stand; what stands can be asked for by its number, and `next` goes on from there.",
+        &["READ-2", "READ-9"],
+    ));
+    all
+}
+
+/// What a reader says while a writer goes on.
+fn conversations() -> Vec<Vector> {
+    let mut all = Vec::new();
+
+    let mut d = Draft::new();
+    d.publish_all(NEWEST);
+    let record = record_offset(d.slot(NEWEST));
+    d.ask_frame("latest", NEWEST);
+    d.ask("intact", "yes");
+    d.expect_planes(NEWEST);
+    d.ask("intact", "yes");
+    d.store_u64(record, 0);
+    d.ask("intact", "no");
+    d.store_u64(record, NEWEST + 3);
+    d.ask("intact", "no");
+    all.push(d.ready(
+        "accept/overwritten-while-held",
+        "A held frame is claimed, then replaced by the one S later: it is whole until the first of these, and never again.",
+        &["READ-6", "READ-8", "PUB-1", "PUB-4", "HEAD-5"],
+    ));
+
+    let mut d = Draft::new();
+    d.publish_all(NEWEST);
+    d.ask_frame("latest", NEWEST);
+    d.write_frame(NEWEST + 1, 77);
+    d.ask("intact", "yes");
+    d.expect_planes(NEWEST);
+    d.write_frame(NEWEST + 2, 88);
+    d.ask("intact", "yes");
+    d.write_frame(NEWEST + 3, 99);
+    d.ask("intact", "no");
+    all.push(d.ready(
+        "accept/held-for-s-frames",
+        "A held frame stands while S - 1 newer ones come, and not when the S-th has come.",
+        &["READ-6", "HOLD-1", "HEAD-5"],
+    ));
+
+    let mut d = Draft::new();
+    d.publish_all(NEWEST);
+    d.ask_frame("latest", NEWEST);
+    d.ask("latest", "nothing");
+    d.write_frame(NEWEST + 1, 77);
+    d.ask_frame("latest", NEWEST + 1);
+    d.expect_planes_of(77);
+    d.ask("intact", "yes");
+    d.ask("latest", "nothing");
+    d.write_frame(NEWEST + 2, 88);
+    d.write_frame(NEWEST + 3, 99);
+    d.ask_frame("latest", NEWEST + 3);
+    d.expect_planes_of(99);
+    d.ask("intact", "yes");
+    all.push(d.ready(
+        "accept/published-while-open",
+        "Frames that come while the pair is open are found, each once, with their own pixels.",
+        &["READ-1", "READ-4", "READ-10", "PUB-6", "HEAD-2"],
+    ));
+
+    let mut d = Draft::new();
+    d.publish_all(NEWEST);
+    d.ask_frame("next", NEWEST - 2);
+    d.ask_frame("next", NEWEST - 1);
+    for id in 1..=4 {
+        d.write_frame(NEWEST + id, 70 + id as u8);
+    }
+    for id in 2..=4 {
+        d.ask_frame("next", NEWEST + id);
+        d.expect_planes_of(70 + id as u8);
+        d.ask("intact", "yes");
+    }
+    d.ask("next", "nothing");
+    d.write_frame(NEWEST + 5, 75);
+    d.ask_frame("next", NEWEST + 5);
+    d.ask("next", "nothing");
+    all.push(d.ready(
+        "accept/next-skips-what-was-overwritten",
+        "A reader of every frame falls behind by two frames: it goes on with the oldest that stands.",
+        &["READ-9", "READ-10"],
+    ));
+
+    let mut d = Draft::new();
+    d.publish_all(NEWEST);
+    let record = record_offset(d.slot(NEWEST + 1));
+    d.ask_frame("latest", NEWEST);
+    // PUB-1 to PUB-4 of the next frame, and the writer dies.
+    d.store_u64(record, 0);
+    d.ask("latest", "nothing");
+    d.ask_frame(&format!("at {NEWEST}"), NEWEST);
+    d.ask(&format!("at {}", NEWEST - 2), "gone");
+    d.store_u64(record, NEWEST + 1);
+    d.ask("latest", "nothing");
+    d.ask_frame(&format!("at {NEWEST}"), NEWEST);
+    d.expect_planes(NEWEST);
+    d.ask("intact", "yes");
+    all.push(d.ready(
+        "accept/writer-dies-between-its-steps",
+        "A writer that stops in the middle of the next frame leaves the newest published one readable.",
+        &["READ-1", "READ-2", "PUB-1", "PUB-4", "PUB-6"],
+    ));
+
+    let mut d = Draft::new();
+    d.publish(NEWEST);
+    let line = |state: &str, idle: u32, heartbeat: u64, period: u64| {
+        format!(
+            "state={state} idle={idle} frame_id={NEWEST} heartbeat_ns={heartbeat} frame_period_ns={period}"
+        )
+    };
+    let (beat, period) = (d.heartbeat_ns, d.frame_period_ns);
+    d.ask("observe", &line("live", 0, beat, period));
+    d.store_u64(104, beat + 1_000_000_000);
+    d.ask("observe", &line("live", 0, beat + 1_000_000_000, period));
+    d.store_u64(112, 0);
+    d.store_u32(60, 1);
+    d.ask("observe", &line("live", 1, beat + 1_000_000_000, 0));
+    d.store_u32(60, u32::MAX - 1);
+    d.ask("observe", &line("live", 0, beat + 1_000_000_000, 0));
+    for (state, name) in
+        [(2, "stalled"), (1, "live"), (77, "live"), (0, "live"), (3, "stopped"), (4, "replaced")]
+    {
+        d.store_u32(56, state);
+        d.ask("observe", &line(name, 0, beat + 1_000_000_000, 0));
+    }
+    all.push(d.ready(
+        "accept/words-that-change",
+        "Heartbeat, period, flags and state change while the pair is open: each look sees them as they are.",
+        &["HEAD-2", "HEAD-7", "LIVE-2", "LIVE-6", "LIFE-6"],
+    ));
+
+    let mut d = Draft::new();
+    d.publish_all(NEWEST);
+    d.ask("named", "yes");
+    d.ask_frame("latest", NEWEST);
+    d.steps.push(crate::schema::Step::RenamePair { rename_pair: "accept/slots-8".to_owned() });
+    d.ask("named", "no");
+    d.ask("intact", "yes");
+    d.expect_planes(NEWEST);
+    d.ask("close", "ok");
+    d.ask("open", "ready");
+    d.ask("named", "yes");
+    // The same number as before, but of another pair: it was not seen yet.
+    d.ask_frame("latest", NEWEST);
+    d.ask_frame(&format!("at {}", NEWEST - 7), NEWEST - 7);
+    all.push(d.ready(
+        "accept/another-pair-takes-the-names",
+        "Another pair takes the names: the old one stays readable, its name is gone, and after another open every frame is new.",
+        &["LIVE-5", "LIFE-1", "LIFE-5", "HEAD-10", "LIFE-2"],
+    ));
+
+    let mut d = Draft::new();
+    d.publish(NEWEST);
+    d.ask("named", "yes");
+    d.steps.push(crate::schema::Step::Unlink { unlink: "meta".to_owned() });
+    d.steps.push(crate::schema::Step::Unlink { unlink: "data".to_owned() });
+    d.ask("named", "no");
+    d.ask_frame("latest", NEWEST);
+    d.expect_planes(NEWEST);
+    d.ask("close", "ok");
+    d.ask("open", "not_there_yet missing");
+    all.push(d.ready(
+        "accept/names-go-away",
+        "The files are unlinked while the pair is open.",
+        &["LIVE-5", "LIFE-4", "OPEN-2"],
+    ));
+
+    let mut d = Draft::new();
+    d.publish(NEWEST);
+    d.store_u32(56, 3);
+    d.ask(
+        "observe",
+        &format!("state=stopped idle=0 frame_id={NEWEST} heartbeat_ns={beat} frame_period_ns={period}"),
+    );
+    d.ask("close", "ok");
+    d.ask("open", "not_there_yet stopped");
+    d.store_u32(56, 4);
+    d.ask("open", "not_there_yet replaced");
+    d.store_u32(56, 2);
+    d.ask("open", "ready");
+    d.ask_frame("latest", NEWEST);
+    all.push(d.ready(
+        "accept/stopped-while-open",
+        "The state decides anew at each open.",
+        &["OPEN-2", "OPEN-17", "LIFE-6"],
+    ));
+
+    let mut d = Draft::new();
+    d.spread(33, 17, 67, 13, 5);
+    d.publish_all(NEWEST);
+    d.ask_frame("latest", NEWEST);
+    for (offset, word) in
+        [(24, 16384), (28, 16384), (32, 0), (36, u32::MAX), (64, 8), (68, 0), (72, 0), (0, 0), (4, 0)]
+    {
+        d.store_u32(offset, word);
+    }
+    for offset in [40, 48, 80, 88, 120, 272, 336, 400] {
+        d.store_u64(offset, u64::MAX);
+    }
+    d.expect_planes(NEWEST);
+    d.ask("intact", "yes");
+    d.ask_frame(&format!("at {}", NEWEST - 1), NEWEST - 1);
+    d.expect_planes(NEWEST - 1);
+    d.ask("intact", "yes");
+    d.ask("next", &format!("frame {NEWEST} {} 0", timestamp_ns(NEWEST)));
+    d.expect_planes(NEWEST);
+    all.push(d.ready(
+        "accept/constants-are-read-once",
+        "Every constant of the header changes while the pair is open, which no writer does: a reader uses what it checked.",
+        &["HEAD-3", "READ-11", "TRUST-2", "PIC-3"],
+    ));
+    all
 }

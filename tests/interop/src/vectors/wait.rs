@@ -83,6 +83,18 @@ fn mixed() -> Vec<Vector> {
             "mixed_pair",
         ),
     );
+    all.push(
+        pair(|d| {
+            (d.inode_xor, d.pixel_format, d.slot_count, d.state) = (1, 0, 0, 3);
+            (d.slot_record_size, d.slot_table_offset, d.data_bytes) = (0, 0, 4096);
+        })
+        .not_yet(
+            "wait/mixed-pair-before-later-checks",
+            "A mixed pair that fails later checks too: the inode is looked at before them.",
+            &["OPEN-5", "OPEN-10"],
+            "mixed_pair",
+        ),
+    );
     all.push(pair(|d| (d.inode_xor, d.state) = (1, 4)).not_yet(
         "wait/mixed-pair-replaced",
         "A mixed pair whose header says replaced: the inode is looked at first.",
