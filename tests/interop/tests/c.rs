@@ -1,0 +1,594 @@
+//! The reader in C, written from PROTOCOL.md alone: every compiler, every conformance file, a live writer, a server that dies.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use rustix::process::Signal;
+use tempfile::TempDir;
+use vas_e2e::process::{Ended, Process, program};
+use vas_e2e::scene::Scene;
+use vas_e2e::{Lacking, require, until};
+use vas_interop::harness;
+use vas_shm_writer::{CameraId, Color, ColorRange, Exporter, ExporterConfig, PictureFormat, Plane, Stamp};
+
+/// The reader gives up before the test does.
+const READER_SECONDS: u64 = 45;
+/// Whoever gets no bits of a mode but the last three.
+const NOBODY: u32 = 65534;
+
+const WARNINGS: [&str; 8] = [
+    "-Wall",
+    "-Wextra",
+    "-Wpedantic",
+    "-Wconversion",
+    "-Wshadow",
+    "-Wsign-conversion",
+    "-Wcast-align",
+    "-Werror",
+];
+
+fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
+}
+
+/// A compiler with the options that make a language of it.
+#[derive(Clone, Copy)]
+struct Compiler {
+    program: &'static str,
+    options: &'static [&'static str],
+}
+
+const C11: &[&str] = &["-std=c11"];
+const CXX20: &[&str] = &["-std=c++20", "-x", "c++"];
+const GCC: Compiler = Compiler { program: "gcc", options: C11 };
+/// What a sanitizer finds ends the program.
+const SANITIZED: Compiler = Compiler {
+    program: "gcc",
+    options: &["-std=c11", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"],
+};
+
+impl Compiler {
+    /// `Err`: this machine has no such compiler.
+    fn is_there(self) -> Result<Self, Lacking> {
+        match Command::new(self.program).arg("--version").output() {
+            Ok(output) if output.status.success() => Ok(self),
+            _ => Err(format!("there is no {}", self.program)),
+        }
+    }
+
+    fn run(self, sources: &[PathBuf], more: &[&str], to: &Path) -> Output {
+        let mut command = Command::new(self.program);
+        command.args(self.options).args(WARNINGS).args(["-O2", "-I"]).arg(repository("bindings/c/include"));
+        command.args(more).args(sources).arg("-o").arg(to);
+        command.output().unwrap_or_else(|error| panic!("start {command:?}: {error}"))
+    }
+
+    /// Builds one program, without a single warning.
+    fn build(self, sources: &[PathBuf], to: &Path) -> PathBuf {
+        let output = self.run(sources, &[], to);
+        let said = String::from_utf8_lossy(&output.stderr);
+        let (name, options) = (self.program, self.options);
+        assert!(output.status.success() && said.is_empty(), "{name} {options:?} {sources:?}:\n{said}");
+        to.to_owned()
+    }
+}
+
+/// Programs that were compiled for one test; gone with it.
+struct Workshop(TempDir);
+
+impl Workshop {
+    fn new() -> Self {
+        let folder =
+            tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder for what is compiled");
+        Self(folder)
+    }
+
+    /// One program of tests/interop/c.
+    fn build(&self, compiler: Compiler, name: &str) -> PathBuf {
+        compiler.build(&[repository(&format!("tests/interop/c/{name}.c"))], &self.0.path().join(name))
+    }
+}
+
+/// A server that publishes marked pictures flat out.
+fn writer(scene: &Scene, slots: u32, mode: &str) -> Process {
+    let mut command = Command::new(program("vas-e2e-writer"));
+    command.arg(scene.base()).args(["front", &slots.to_string(), mode]);
+    Process::start("vas-e2e-writer", &mut command)
+}
+
+fn stop(mut writer: Process) {
+    writer.close();
+    let ended = writer.wait();
+    assert!(ended.status.success(), "{}", ended.stderr);
+}
+
+/// Every program that includes the reader, and two translation units in one program.
+fn compiles_without_a_warning(compiler: Compiler) {
+    let workshop = Workshop::new();
+    let to = workshop.0.path().join("program");
+    let sources = ["tests/interop/c", "bindings/c/examples"].map(|folder| {
+        let entries =
+            fs::read_dir(repository(folder)).unwrap_or_else(|error| panic!("list {folder}: {error}"));
+        entries.map(|entry| entry.expect("an entry").path())
+    });
+    let (units, alone): (Vec<PathBuf>, Vec<PathBuf>) = sources
+        .into_iter()
+        .flatten()
+        .filter(|path| path.extension().is_some_and(|extension| extension == "c"))
+        .partition(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("units_")));
+    assert!(units.len() == 2 && alone.len() >= 6, "{units:?} {alone:?}");
+    for source in alone {
+        compiler.build(&[source], &to);
+    }
+
+    compiler.build(&units, &to);
+    let output = Command::new(&to).args(["/nowhere", "front"]).output().expect("run");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(said, "1 open /nowhere/front/frame.meta: not there yet: no such file or directory\n");
+}
+
+#[test]
+fn gcc_takes_the_reader_as_c11_gnu11_and_c17() {
+    for options in [C11, &["-std=gnu11"], &["-std=c17"]] {
+        compiles_without_a_warning(require!(Compiler { program: "gcc", options }.is_there()));
+    }
+}
+
+#[test]
+fn clang_takes_the_reader_as_c11_gnu11_and_c17() {
+    for options in [C11, &["-std=gnu11"], &["-std=c17"]] {
+        compiles_without_a_warning(require!(Compiler { program: "clang", options }.is_there()));
+    }
+}
+
+#[test]
+fn a_cxx_compiler_takes_the_reader_as_cxx20() {
+    compiles_without_a_warning(require!(Compiler { program: "g++", options: CXX20 }.is_there()));
+}
+
+#[test]
+fn clang_takes_the_reader_as_cxx20() {
+    compiles_without_a_warning(require!(Compiler { program: "clang++", options: CXX20 }.is_there()));
+}
+
+#[test]
+fn included_too_late_for_its_feature_macro_the_reader_says_which_one_it_needs() {
+    let compiler = require!(GCC.is_there());
+    let workshop = Workshop::new();
+    let (source, to) = (workshop.0.path().join("late.c"), workshop.0.path().join("late"));
+    let text = "#include <stdio.h>\n#include \"vas_shm.h\"\nint main(void) { return 0; }\n";
+    fs::write(&source, text).expect("write");
+    let refused = compiler.run(std::slice::from_ref(&source), &[], &to);
+    assert!(!refused.status.success());
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(said.contains("vas_shm.h needs POSIX.1-2008: include it before any header"), "{said}");
+    for macro_of_its_own in ["-D_POSIX_C_SOURCE=200809L", "-D_DEFAULT_SOURCE", "-D_GNU_SOURCE"] {
+        let output = compiler.run(std::slice::from_ref(&source), &[macro_of_its_own], &to);
+        assert!(output.status.success(), "{macro_of_its_own}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+/// Every conformance file, shown to the probe.
+fn conforms(compiler: Compiler) {
+    let compiler = require!(compiler.is_there());
+    let workshop = Workshop::new();
+    let probe = workshop.build(compiler, "probe");
+    let report = harness::run_all(&[OsString::from(probe)]);
+    assert!(report.failed.is_empty(), "{}", report.text());
+    let (passed, skipped) = (report.passed.len(), report.skipped.len());
+    println!("{} {:?}: {passed} vectors passed, {skipped} skipped", compiler.program, compiler.options);
+    if skipped > 0 {
+        vas_e2e::skip(&format!("some conformance files: {}", report.text()));
+    }
+    assert!(passed > 0, "no vector was shown");
+}
+
+#[test]
+fn c_reads_every_conformance_file_as_it_says() {
+    conforms(GCC);
+}
+
+#[test]
+fn c_reads_every_conformance_file_under_the_eyes_of_sanitizers() {
+    conforms(SANITIZED);
+}
+
+#[test]
+fn cxx_reads_every_conformance_file_as_it_says() {
+    conforms(Compiler { program: "g++", options: CXX20 });
+}
+
+/// What live.c counted.
+fn live(compiler: Compiler, slots: u32) {
+    const PICTURES: u64 = 3000;
+    const TORN: u64 = 3;
+    let compiler = require!(compiler.is_there());
+    let workshop = Workshop::new();
+    let mut command = Command::new(workshop.build(compiler, "live"));
+    let scene = Scene::new();
+    let writer = writer(&scene, slots, "steady");
+    command.arg(scene.base()).arg("front");
+    command.args([PICTURES, TORN, READER_SECONDS].map(|number| number.to_string()));
+    let Ended { status, stdout, stderr } = Process::run("live", &mut command);
+    assert!(status.success(), "{stderr}");
+    println!("{} {:?}, {slots} slots: {stdout}", compiler.program, compiler.options);
+    let told: BTreeMap<&str, u64> = stdout
+        .split_whitespace()
+        .map(|word| {
+            let (name, number) = word.split_once('=').expect("name=number");
+            (name, number.parse().expect("a number"))
+        })
+        .collect();
+    assert_eq!(told["accepted_torn"], 0, "a torn picture was taken for whole: {told:?}");
+    assert!(told["accepted"] >= PICTURES, "too few pictures for a verdict: {told:?}");
+    assert!(told["refused_torn"] >= TORN, "the test is blind: no torn picture was ever seen: {told:?}");
+    stop(writer);
+}
+
+// Proves READ-1 to READ-7 and READ-12.
+#[test]
+fn c_accepts_no_torn_picture_from_two_slots_and_without_the_check_it_would() {
+    live(GCC, 2);
+}
+
+// Proves READ-1 to READ-7 and READ-12.
+#[test]
+fn c_accepts_no_torn_picture_from_three_slots_and_without_the_check_it_would() {
+    live(GCC, 3);
+}
+
+#[test]
+fn clang_accepts_no_torn_picture_from_two_slots_and_without_the_check_it_would() {
+    live(Compiler { program: "clang", options: C11 }, 2);
+}
+
+#[test]
+fn cxx_accepts_no_torn_picture_from_three_slots_and_without_the_check_it_would() {
+    live(Compiler { program: "g++", options: CXX20 }, 3);
+}
+
+// The clauses stand beside the steps, in liveness.c.
+#[test]
+fn c_says_of_a_server_what_the_words_say_step_by_step() {
+    let compiler = require!(SANITIZED.is_there());
+    let workshop = Workshop::new();
+    let files = tempfile::tempdir().expect("a folder");
+    let mut command = Command::new(workshop.build(compiler, "liveness"));
+    let ended = Process::run("liveness", command.arg(files.path()));
+    assert_eq!((ended.stdout.as_str(), ended.stderr.as_str()), ("ok", ""));
+}
+
+/// The next line after the first `seen` that begins with `words`, and the number at its end.
+fn next_with(follower: &Process, seen: &mut usize, words: &str) -> u64 {
+    loop {
+        let line = follower.stdout.line(*seen);
+        let line = line.unwrap_or_else(|| panic!("ended without {words:?}: {}", follower.stderr.so_far()));
+        *seen += 1;
+        if line.starts_with(words) {
+            let number = line.rsplit(' ').next().and_then(|word| word.parse().ok());
+            return number.unwrap_or_else(|| panic!("no number at the end of {line:?}"));
+        }
+    }
+}
+
+// Proves LIVE-1, LIVE-2, LIVE-3, LIVE-5, LIVE-6, LIFE-6, OPEN-2, OPEN-19 and HEAD-10.
+#[test]
+fn c_notices_a_server_that_is_suspended_killed_stopped_and_started_again() {
+    let compiler = require!(SANITIZED.is_there());
+    let workshop = Workshop::new();
+    let scene = Scene::new();
+    let mut command = Command::new(workshop.build(compiler, "follow"));
+    command.arg(scene.base()).arg("front");
+    let mut follower = Process::start("follow", &mut command);
+    let mut seen = 0;
+    next_with(&follower, &mut seen, "waiting missing");
+
+    let first = writer(&scene, 3, "steady");
+    let generation = next_with(&follower, &mut seen, "opened generation");
+    next_with(&follower, &mut seen, "status live");
+    let frame = next_with(&follower, &mut seen, "current frame");
+
+    // Gone is an observation, not a verdict.
+    first.signal(Signal::STOP);
+    let silence_ms = next_with(&follower, &mut seen, "status server gone");
+    assert!(silence_ms >= 2999, "the server was taken for gone after {silence_ms} ms of silence");
+    first.signal(Signal::CONT);
+    next_with(&follower, &mut seen, "status live");
+
+    first.kill();
+    let silence_ms = next_with(&follower, &mut seen, "status server gone");
+    assert!(silence_ms >= 2999, "the server was taken for gone after {silence_ms} ms of silence");
+
+    let second = writer(&scene, 3, "steady");
+    next_with(&follower, &mut seen, "left");
+    let successor = next_with(&follower, &mut seen, "opened generation");
+    let later = next_with(&follower, &mut seen, "current frame");
+    assert!(successor > generation, "generation {successor} after {generation}");
+    assert!(later > frame, "frame {later} after {frame}");
+
+    stop(second);
+    // Whether it sees the word or the missing name first is chance.
+    next_with(&follower, &mut seen, "left");
+    next_with(&follower, &mut seen, "waiting missing");
+    follower.close();
+    let ended = follower.wait();
+    assert!(ended.status.success(), "{}", ended.stderr);
+}
+
+// Proves LIVE-1: what a dead server left is opened, and none of it is shown as current.
+#[test]
+fn c_shows_nothing_of_a_server_that_was_dead_before_the_files_were_opened() {
+    let compiler = require!(GCC.is_there());
+    let workshop = Workshop::new();
+    let scene = Scene::new();
+    let dead = writer(&scene, 3, "steady");
+    until("files", || scene.base().join("front/frame.meta").exists().then_some(()));
+    dead.kill();
+
+    let mut command = Command::new(workshop.build(compiler, "follow"));
+    command.arg(scene.base()).arg("front");
+    let mut follower = Process::start("follow", &mut command);
+    let mut seen = 0;
+    next_with(&follower, &mut seen, "opened generation");
+    next_with(&follower, &mut seen, "status server gone");
+    let said = follower.stdout.so_far();
+    assert!(!said.contains("current") && !said.contains("live"), "{said}");
+    follower.close();
+    let ended = follower.wait();
+    assert!(ended.status.success(), "{}", ended.stderr);
+}
+
+// Proves LIFE-5 and OPEN-10 from the reader's side: pairs are exchanged all the time, and each is opened.
+#[test]
+fn c_follows_a_camera_whose_size_changes_all_the_time() {
+    let compiler = require!(SANITIZED.is_there());
+    let workshop = Workshop::new();
+    let scene = Scene::new();
+    let writer = writer(&scene, 3, "sizes");
+    let mut command = Command::new(workshop.build(compiler, "follow"));
+    command.arg(scene.base()).arg("front");
+    let mut follower = Process::start("follow", &mut command);
+    let (mut seen, mut before) = (0, 0);
+    for _ in 0..4 {
+        let generation = next_with(&follower, &mut seen, "opened generation");
+        assert!(generation > before, "generation {generation} after {before}");
+        before = generation;
+        next_with(&follower, &mut seen, "left");
+    }
+    stop(writer);
+    follower.close();
+    let ended = follower.wait();
+    assert!(ended.status.success(), "{}", ended.stderr);
+}
+
+/// `units_main BASE front [UID]`: the answer's number and the sentence, or the newest frame.
+fn units(workshop: &Workshop) -> PathBuf {
+    let sources = ["units_main", "units_other"].map(|name| repository(&format!("tests/interop/c/{name}.c")));
+    SANITIZED.build(&sources, &workshop.0.path().join("units"))
+}
+
+// Proves TRUST-3.
+#[test]
+fn c_refuses_files_of_another_owner_than_the_one_it_insists_on() {
+    let _ = require!(SANITIZED.is_there());
+    let workshop = Workshop::new();
+    let program = units(&workshop);
+    let scene = Scene::new();
+    let writer = writer(&scene, 3, "steady");
+    until("files", || scene.base().join("front/frame.meta").exists().then_some(()));
+    let own = rustix::process::geteuid().as_raw();
+    let run = |uid: u32| {
+        let mut command = Command::new(&program);
+        Process::run("units", command.arg(scene.base()).args(["front", &uid.to_string()])).stdout
+    };
+    assert!(run(own).starts_with("0 "), "{}", run(own));
+    let meta = scene.base().join("front/frame.meta");
+    let expected =
+        format!("2 open {}: its owner is uid {own}, this reader insists on uid 4711", meta.display());
+    assert_eq!(run(4711), expected);
+    stop(writer);
+}
+
+// Proves OPEN-4: whose file it is, or the directory above it that lets nobody through.
+#[test]
+fn c_says_owner_group_and_mode_of_what_it_may_not_open() {
+    let _ = require!(SANITIZED.is_there());
+    let workshop = Workshop::new();
+    let program = units(&workshop);
+    let scene = Scene::new();
+    let camera = scene.base().join("front");
+    let meta = camera.join("frame.meta");
+    fs::create_dir_all(&camera).expect("folders");
+    fs::write(&meta, [0; 768]).expect("write");
+    let chmod = |path: &Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("chmod");
+    };
+    // Root passes by every mode: there the reader is somebody else, who has to reach program and files.
+    let is_root = rustix::process::geteuid().is_root();
+    let elsewhere = tempfile::tempdir().expect("a folder");
+    let reachable = elsewhere.path().join("units");
+    fs::copy(&program, &reachable).expect("copy");
+    chmod(elsewhere.path(), 0o755);
+    chmod(scene.base().parent().expect("the scene's own folder"), 0o755);
+    let run = || {
+        let mut command = Command::new(&reachable);
+        command.arg(scene.base()).arg("front");
+        if is_root {
+            command.uid(NOBODY).gid(NOBODY);
+        }
+        let output = command.output().expect("run");
+        String::from_utf8(output.stdout).expect("text")
+    };
+    let denied = |path: &Path, mode: &str| {
+        let (own, group) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+        format!(
+            "2 open {}: permission denied (EACCES): {} has owner {own}, group {group} and mode {mode}; this process is user ",
+            meta.display(),
+            path.display()
+        )
+    };
+
+    chmod(&meta, 0o000);
+    chmod(&camera, 0o755);
+    chmod(&scene.base(), 0o755);
+    let said = run();
+    assert!(said.starts_with(&denied(&meta, "0000")), "{said}");
+
+    chmod(&camera, 0o000);
+    let said = run();
+    assert!(said.starts_with(&denied(&camera, "0000")), "{said}");
+
+    chmod(&scene.base(), 0o000);
+    let said = run();
+    assert!(said.starts_with(&denied(&scene.base(), "0000")), "{said}");
+    // So that the scene can be removed.
+    chmod(&scene.base(), 0o755);
+    chmod(&camera, 0o755);
+}
+
+/// The formulas of section 5 in floating point, before rounding.
+fn rgb(kr: f64, kb: f64, is_full: bool, [y, cb, cr]: [u8; 3]) -> [f64; 3] {
+    let (y, cb, cr) = (f64::from(y), f64::from(cb), f64::from(cr));
+    let (y, b, r) = if is_full {
+        (y / 255.0, (cb - 128.0) / 255.0, (cr - 128.0) / 255.0)
+    } else {
+        ((y - 16.0) / 219.0, (cb - 128.0) / 224.0, (cr - 128.0) / 224.0)
+    };
+    let red = y + 2.0 * (1.0 - kr) * r;
+    let blue = y + 2.0 * (1.0 - kb) * b;
+    let green = (y - kr * red - kb * blue) / (1.0 - kr - kb);
+    [red, green, blue].map(|part| part.clamp(0.0, 1.0) * 255.0)
+}
+
+/// What the snapshot example makes of a picture: the pixels of its PPM. The server publishes the picture until it is taken.
+fn snapshot(program: &Path, format: PictureFormat, luma: &[u8], chroma: &[u8]) -> Vec<u8> {
+    let scene = Scene::new();
+    let exporter = Exporter::start(ExporterConfig::new(scene.base())).expect("export");
+    let mut camera = exporter.camera(CameraId::new("front").expect("an id")).expect("a camera");
+    let picture = scene.files().join("picture.ppm");
+    let mut command = Command::new("sh");
+    command.args(["-c", "exec \"$0\" front \"$1\" > \"$2\""]).arg(program).arg(scene.base()).arg(&picture);
+    let mut process = Process::start("snapshot", &mut command);
+    until("a snapshot", || {
+        // While files are being made there is no slot: a picture less.
+        if let Ok(mut slot) = camera.slot(format) {
+            let row = format.width.div_ceil(2) as usize * 2;
+            let planes = (Plane::new(luma, format.width as usize), Plane::new(chroma, row));
+            slot.write_nv12(planes.0, planes.1).expect("a picture of this format");
+            slot.publish(Stamp::now());
+        }
+        (!process.is_running()).then_some(())
+    });
+    let ended = process.wait();
+    assert!(ended.status.success(), "{}", ended.stderr);
+    exporter.shutdown();
+    let ppm = fs::read(&picture).expect("a picture");
+    let head = format!("P6\n{} {}\n255\n", format.width, format.height);
+    let pixels = ppm.strip_prefix(head.as_bytes()).expect("a PPM of this size");
+    assert_eq!(pixels.len(), (format.width * format.height * 3) as usize);
+    pixels.to_vec()
+}
+
+const fn color(range: ColorRange, matrix: u8) -> Color {
+    let mut color = Color::UNSPECIFIED;
+    color.range = range;
+    color.matrix = matrix;
+    color
+}
+
+// Proves COLOR-1, COLOR-2, COLOR-3 and PIC-1.
+#[test]
+fn the_snapshot_example_shows_the_colours_of_the_document() {
+    let compiler = require!(GCC.is_there());
+    let workshop = Workshop::new();
+    let program =
+        compiler.build(&[repository("bindings/c/examples/snapshot.c")], &workshop.0.path().join("snapshot"));
+
+    // The four results that the document gives for Y = 100, Cb = 90, Cr = 180; then what is unspecified.
+    let limited = ColorRange::Limited;
+    for (color, height, expected) in [
+        (color(limited, 6), 2_u32, [181, 70, 21]),
+        (color(ColorRange::Full, 5), 2, [173, 76, 33]),
+        (color(limited, 1), 2, [191, 78, 18]),
+        (color(ColorRange::Full, 1), 2, [182, 83, 29]),
+        (Color::UNSPECIFIED, 576, [181, 70, 21]),
+        (Color::UNSPECIFIED, 577, [191, 78, 18]),
+        (color(limited, 99), 577, [191, 78, 18]),
+    ] {
+        let luma = vec![100; 4 * height as usize];
+        let chroma = [90, 180].repeat(2 * height.div_ceil(2) as usize);
+        let pixels = snapshot(&program, PictureFormat::new(4, height, color), &luma, &chroma);
+        assert!(pixels.chunks_exact(3).all(|pixel| pixel == expected), "{color:?}: {:?}", &pixels[..3]);
+    }
+
+    // An odd picture of all sorts of numbers, against the formulas.
+    let (width, height) = (641_u32, 479_u32);
+    let mut state = 1_u32;
+    let mut bytes = |count: u32| -> Vec<u8> {
+        let next = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            state.to_le_bytes()[3]
+        };
+        std::iter::repeat_with(next).take(count as usize).collect()
+    };
+    let row = width.div_ceil(2) * 2;
+    let (luma, chroma) = (bytes(width * height), bytes(row * height.div_ceil(2)));
+    for (range, matrix, kr, kb) in [
+        (limited, 9, 0.2627, 0.0593),
+        (ColorRange::Full, 7, 0.212, 0.087),
+        (ColorRange::Unknown, 4, 0.30, 0.11),
+    ] {
+        let format = PictureFormat::new(width, height, color(range, matrix));
+        let pixels = snapshot(&program, format, &luma, &chroma);
+        for (at, pixel) in pixels.chunks_exact(3).enumerate() {
+            let (x, y) = (at % width as usize, at / width as usize);
+            let pair = y / 2 * row as usize + x / 2 * 2;
+            let sample = [luma[at], chroma[pair], chroma[pair + 1]];
+            let exact = rgb(kr, kb, range == ColorRange::Full, sample);
+            let is_nearest =
+                exact.iter().zip(pixel).all(|(exact, found)| (exact - f64::from(*found)).abs() < 0.5 + 1e-9);
+            assert!(is_nearest, "matrix {matrix}, ({x}, {y}): {sample:?} is {exact:?}, not {pixel:?}");
+        }
+    }
+}
+
+#[test]
+fn the_snapshot_example_says_why_there_is_no_picture() {
+    let compiler = require!(GCC.is_there());
+    let workshop = Workshop::new();
+    let program =
+        compiler.build(&[repository("bindings/c/examples/snapshot.c")], &workshop.0.path().join("snapshot"));
+    let run = |arguments: &[&str]| {
+        let ended = Process::run("snapshot", Command::new(&program).args(arguments));
+        (ended.code(), ended.stderr)
+    };
+    let (code, said) = run(&["../front"]);
+    assert_eq!(code, Some(1));
+    assert!(said.contains("\"../front\" is no camera id"), "{said}");
+    let (code, said) = run(&["front", "/nowhere"]);
+    assert_eq!(code, Some(1));
+    assert!(said.contains("open /nowhere/front/frame.meta: not there yet"), "{said}");
+    assert_eq!(run(&[]).0, Some(2));
+}
+
+#[test]
+fn the_ten_lines_print_pictures_of_a_running_server() {
+    let compiler = require!(SANITIZED.is_there());
+    let workshop = Workshop::new();
+    let program = compiler
+        .build(&[repository("bindings/c/examples/ten_lines.c")], &workshop.0.path().join("ten_lines"));
+    let scene = Scene::new();
+    let writer = writer(&scene, 4, "steady");
+    until("files", || scene.base().join("front/frame.meta").exists().then_some(()));
+    // It ends by itself after two seconds.
+    let ended = Process::run("ten_lines", Command::new(&program).arg("front").arg(scene.base()));
+    assert!(ended.status.success(), "{}", ended.stderr);
+    let is_right = |line: &str| line.starts_with("frame ") && line.contains("has luma");
+    assert!(!ended.stdout.is_empty() && ended.stdout.lines().all(is_right), "{}", ended.stdout);
+    stop(writer);
+}
