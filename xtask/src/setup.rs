@@ -110,6 +110,21 @@ const NEEDS: &[Need] = &[
         ]),
     },
     Need {
+        what: "clang and gcc, for C and for C++",
+        why: "compile the C reader in the tests: without a warning in each of them, with gcc's sanitizers too",
+        level: Level::Test,
+        is_met: || {
+            ["gcc", "g++", "clang", "clang++"].iter().all(|compiler| run::which(compiler).is_some())
+                && any_file(&[
+                    "/usr/lib/gcc/*/*/libasan.so",
+                    "/usr/lib*/gcc/*/*/libasan.so",
+                    "/usr/lib*/libasan.so*",
+                ])
+        },
+        // libasan and libubsan come with gcc's own library, which gcc needs anyway.
+        packages: Packages::Named(&["gcc", "g++", "clang", "libc6-dev"]),
+    },
+    Need {
         what: "a C++ compiler",
         why: "builds libFuzzer",
         level: Level::Fuzz,

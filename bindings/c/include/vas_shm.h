@@ -18,9 +18,9 @@
  *     }
  *     vas_shm_close(&reader);
  *
- * What the caller ensures: a pair on a 64-bit little-endian Linux, files of a server that keeps to the protocol (it does not
- * shrink a visible file, TRUST-2; everything else is checked), and that nothing decides by a pixel what must not be decided
- * wrongly before vas_shm_is_intact has said yes (READ-6).
+ * What the caller ensures: that nothing decides by a pixel what must not be decided wrongly before vas_shm_is_intact has said yes
+ * (READ-6). The server is trusted not to shrink a visible file, for which the kernel would send SIGBUS (TRUST-2); everything else
+ * is checked.
  *
  * Memory and signals: nothing is allocated, there is no state outside the structs that the caller owns, no signal is touched, and
  * no call waits: opening and vas_shm_name_is_ours make system calls, everything else loads words.
@@ -369,7 +369,7 @@ static inline enum vas_shm_opened vas_shm_refuse_access_(struct vas_shm_answer *
     }
     (void)vas_shm_refuse_(answer, path, field, (uint64_t)(found.st_mode & 07777u),
                           "permission denied (EACCES): %s has owner %ju, group %ju and mode %04o; "
-                          "this process is user %ju and has to be in that group, or mode and group have to let it in",
+                          "this process is user %ju: it has to be in that group, and the mode has to let the group in",
                           seen, (uintmax_t)found.st_uid, (uintmax_t)found.st_gid, (unsigned)(found.st_mode & 07777u),
                           (uintmax_t)geteuid());
     answer->error = EACCES;

@@ -53,12 +53,19 @@ const SANITIZED: Compiler = Compiler {
 };
 
 impl Compiler {
-    /// `Err`: this machine has no such compiler.
+    /// `Err`: this machine has no such compiler, or not its sanitizers.
     fn is_there(self) -> Result<Self, Lacking> {
-        match Command::new(self.program).arg("--version").output() {
-            Ok(output) if output.status.success() => Ok(self),
-            _ => Err(format!("there is no {}", self.program)),
+        let output = Command::new(self.program).arg("-print-file-name=libasan.so").output();
+        let output = match output {
+            Ok(output) if output.status.success() => output,
+            _ => return Err(format!("there is no {}", self.program)),
+        };
+        // Of a library that is not there only the name comes back.
+        let has_sanitizers = output.stdout.starts_with(b"/");
+        if self.options.iter().any(|option| option.starts_with("-fsanitize")) && !has_sanitizers {
+            return Err(format!("{} has no sanitizers here", self.program));
         }
+        Ok(self)
     }
 
     fn run(self, sources: &[PathBuf], more: &[&str], to: &Path) -> Output {
