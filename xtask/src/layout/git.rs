@@ -9,10 +9,10 @@ use crate::run;
 use crate::workspace::Workspace;
 
 /// Tags of released versions are this and the number.
-const TAG: &str = "protocol-v";
+pub(super) const TAG: &str = "protocol-v";
 /// Headings of versions in CHANGELOG.md: this, the number, a colon and whether it is released.
-const HEADING: &str = "### Version ";
-const NOT_RELEASED: &str = "not released";
+pub(super) const HEADING: &str = "### Version ";
+pub(super) const NOT_RELEASED: &str = "not released";
 
 /// The tables of one release tag.
 #[derive(Debug)]

@@ -1,0 +1,442 @@
+//! `cargo xtask layout rehearse`: each rule is broken once, and a version 2 is appended as it should be, all on a copy.
+//!
+//! docs/testing.md has one edit of layout.rs for each rule. `layout check` of the edited copy has to fail and to name that rule
+//! first. Then version 1 counts as released in the copy, the golden table is edited to fit, and the rule has to be named all
+//! the same, from what git has.
+//!
+//! The version 2 is that of PROTOCOL.md, section 13; `tests/interop/version-2.patch` appends it. It has to pass the check and
+//! the tests of vas-shm-proto, and what its writer writes has to be read by the readers of this workspace, as they are.
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::copy::Copy;
+use super::git::{HEADING, NOT_RELEASED, TAG};
+use super::golden_name;
+use super::rules::Rule;
+use crate::failure::{Context, Failure, Outcome};
+use crate::process::Process;
+use crate::workspace::Workspace;
+use crate::{run, ui};
+
+const LAYOUT: &str = "vas-shm-proto/src/layout.rs";
+const CHANGELOG: &str = "CHANGELOG.md";
+const EDITS: &str = "docs/testing.md";
+/// What stands before the rows of the table in [`EDITS`].
+const TABLE: &str = "| rule | in layout.rs, replace | by |";
+const PATCH: &str = "tests/interop/version-2.patch";
+
+/// How long the writer of version 2 gets until its first frame.
+const FIRST_FRAME: Duration = Duration::from_secs(20);
+/// What every reader has to accept, and how long it may take.
+const PICTURES: u64 = 1000;
+const TORN: u64 = 1;
+const READER_SECONDS: u64 = 60;
+/// A reader that does not stop by itself is stopped this much later.
+const READER_GRACE: Duration = Duration::from_secs(10);
+
+/// One edit of the table.
+#[derive(Debug, PartialEq, Eq)]
+struct Edit {
+    rule: Rule,
+    old: String,
+    new: String,
+}
+
+/// Rehearses all of it.
+pub(crate) fn command(workspace: &Workspace) -> Outcome {
+    let started = Instant::now();
+    ui::stage("A copy of this workspace to edit");
+    let path = workspace.root.join(EDITS);
+    let text = fs::read_to_string(&path).context(|| format!("read {}", path.display()))?;
+    let edits = edits(&text)?;
+    let copy = Copy::make(workspace)?;
+    ui::note(&format!("{}", copy.workspace.root.display()));
+    release_version_1(&copy)?;
+    run::behind_ticker("build its xtask", copy.cargo().args(["build", "--locked", "--package", "xtask"]))?;
+
+    ui::stage("Every rule, broken once");
+    let mut failed = Vec::new();
+    for edit in &edits {
+        match broken(&copy, edit) {
+            Ok(how) => ui::good(&format!("{:<26} {how}", edit.rule.name())),
+            Err(failure) => {
+                ui::bad(&format!("{:<26} {failure}", edit.rule.name()));
+                failed.push(edit.rule.name());
+            }
+        }
+    }
+    copy.restore()?;
+    if !failed.is_empty() {
+        return Err(Failure::new(format!("the rehearsal failed for {}", failed.join(", "))));
+    }
+
+    ui::stage("A version 2, appended as it should be");
+    append_version_2(&copy)?;
+    let told = read_by_version_1(workspace, &copy)?;
+    copy.restore()?;
+    ui::stage("Result");
+    println!("{} rules broken and named, version 2 appended and read by:", edits.len());
+    told.iter().for_each(|line| println!("  {line}"));
+    ui::note(&format!("after {}", ui::elapsed(started.elapsed())));
+    Ok(())
+}
+
+/// The edits of the table in a text: one for each rule.
+fn edits(text: &str) -> Outcome<Vec<Edit>> {
+    let wrong = |what: &str| Failure::new(format!("{EDITS}: {what}"));
+    let (_, rows) =
+        text.split_once(TABLE).ok_or_else(|| wrong(&format!("no table begins with `{TABLE}`")))?;
+    let mut edits = Vec::new();
+    for row in rows.lines().skip(2).take_while(|line| line.starts_with('|')) {
+        // Cells are code; what stands in it may hold anything but a backtick.
+        let cells: Vec<_> = row.split('`').skip(1).step_by(2).collect();
+        let [rule, old, new] = cells[..] else {
+            return Err(wrong(&format!("a row has to have three cells of code: {row}")));
+        };
+        let rule = Rule::ALL
+            .iter()
+            .find(|known| known.name() == rule)
+            .ok_or_else(|| wrong(&format!("no rule is called {rule}")))?;
+        edits.push(Edit { rule: *rule, old: old.to_owned(), new: new.to_owned() });
+    }
+    for rule in Rule::ALL {
+        let rows = edits.iter().filter(|edit| edit.rule == *rule).count();
+        if rows != 1 {
+            return Err(wrong(&format!("{} has {rows} rows, it has to have one", rule.name())));
+        }
+    }
+    Ok(edits)
+}
+
+/// Makes the copy's history one in which version 1 was released: a tag keeps that, and is put aside until it is wanted.
+fn release_version_1(copy: &Copy) -> Outcome {
+    announce_version_1(copy)?;
+    copy.commit("version 1, released")?;
+    copy.restore()?;
+    copy.commit("version 1, as it stands here")
+}
+
+/// The changelog says that version 1 is released.
+fn announce_version_1(copy: &Copy) -> Outcome {
+    copy.edit(
+        CHANGELOG,
+        &format!("{HEADING}1: {NOT_RELEASED}"),
+        &format!("{HEADING}1: released for a rehearsal"),
+    )
+}
+
+fn tag_version_1(copy: &Copy) -> Outcome {
+    copy.git(&["tag", "--force", &format!("{TAG}1"), "HEAD~1"])?;
+    Ok(())
+}
+
+/// Carries an edit out; both before and after a release `layout check` has to name the rule.
+fn broken(copy: &Copy, edit: &Edit) -> Outcome<String> {
+    copy.restore()?;
+    let tag = format!("{TAG}1");
+    if !copy.git(&["tag", "--list", &tag])?.is_empty() {
+        copy.git(&["tag", "--delete", &tag])?;
+    }
+    copy.edit(LAYOUT, &edit.old, &edit.new)?;
+    copy.build_xtask()?;
+    // Editing a released table breaks another rule first, unless something is released.
+    if edit.rule != Rule::ReleasedTableNoEdit {
+        let named = named_by_check(copy)?;
+        if named.first() != Some(&edit.rule) {
+            return Err(Failure::new(format!("has to be named first, named was: {}", names(&named))));
+        }
+    }
+
+    let text = run::output(&mut copy.xtask(&["layout", "print"]))?;
+    let version = text.lines().find_map(|line| line.strip_prefix("version")?.trim().parse().ok());
+    let version = version.ok_or_else(|| Failure::new("`layout print` says no version"))?;
+    copy.write(&golden_name(version), &text)?;
+    announce_version_1(copy)?;
+    tag_version_1(copy)?;
+    let named = named_by_check(copy)?;
+    if !named.contains(&edit.rule) {
+        return Err(Failure::new(format!(
+            "is not named when the golden table of a released version is edited with layout.rs; named was: {}",
+            names(&named)
+        )));
+    }
+    Ok(match edit.rule {
+        Rule::ReleasedTableNoEdit => "named after a release".to_owned(),
+        _ => "named first; named after a release too, with the golden table edited to fit".to_owned(),
+    })
+}
+
+fn names(rules: &[Rule]) -> String {
+    let names: Vec<_> = rules.iter().map(|rule| rule.name()).collect();
+    if names.is_empty() { "none".into() } else { names.join(", ") }
+}
+
+/// The rules that `layout check` of the copy names, in its order. It has to fail.
+fn named_by_check(copy: &Copy) -> Outcome<Vec<Rule>> {
+    let mut command = copy.xtask(&["layout", "check"]);
+    let output = command.stdin(Stdio::null()).output().context(|| "start the copy's xtask".to_owned())?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    if output.status.success() {
+        return Err(Failure::new("`layout check` passes"));
+    }
+    let named = |line: &str| {
+        let (name, _) = line.trim().split_once(": ")?;
+        Rule::ALL.iter().find(|rule| rule.name() == name).copied()
+    };
+    let mut rules: Vec<Rule> = said.lines().filter_map(named).collect();
+    if rules.is_empty() {
+        return Err(Failure::new(format!("`layout check` fails without naming a rule: {}", said.trim())));
+    }
+    let mut seen = Vec::new();
+    rules.retain(|rule| {
+        !seen.contains(rule) && {
+            seen.push(*rule);
+            true
+        }
+    });
+    Ok(rules)
+}
+
+/// Appends the imagined version to the copy, in which version 1 is released, and has it checked and tested there.
+fn append_version_2(copy: &Copy) -> Outcome {
+    announce_version_1(copy)?;
+    let released = format!("{HEADING}1: ");
+    copy.edit(CHANGELOG, &released, &format!("{HEADING}2: {NOT_RELEASED}\n\nImagined.\n\n{released}"))?;
+    tag_version_1(copy)?;
+    copy.git(&["apply", PATCH]).map_err(|failure| {
+        Failure::new(format!("{PATCH} has to be made anew for the sources as they are now: {failure}"))
+    })?;
+    copy.build_xtask()?;
+    run::step(&mut copy.xtask(&["layout", "bless"]))?;
+    run::step(&mut copy.xtask(&["generate"]))?;
+    run::step(&mut copy.xtask(&["layout", "check"]))?;
+    ui::good("version 2 passes the check, with version 1 released");
+
+    // The bytes in the document are those of the version that is written: each run writes one part of them anew.
+    let test = ["test", "--locked", "--package", "vas-shm-proto"];
+    let mut bless = copy.cargo();
+    bless.args(test).args(["--quiet", "--test", "layout_is_frozen"]).env("BLESS_PROTOCOL", "1");
+    let parts = 3;
+    (0..parts).any(|_| run::output(&mut bless).is_ok());
+    run::behind_ticker("the tests of vas-shm-proto, in version 2", copy.cargo().args(test))?;
+    ui::good("what the tests of vas-shm-proto say of version 1 holds for version 2");
+    Ok(())
+}
+
+/// A server of version 2 writes, the readers of this workspace read; gives a line for each of them.
+fn read_by_version_1(workspace: &Workspace, copy: &Copy) -> Outcome<Vec<String>> {
+    let build = ["build", "--locked", "--package", "vas-e2e", "--bin"];
+    run::behind_ticker("build the writer of version 2", copy.cargo().args(build).arg("vas-e2e-writer"))?;
+    run::behind_ticker("build the reader of version 1", workspace.cargo().args(build).arg("vas-e2e-reader"))?;
+
+    let shared_memory = std::env::var_os("VAS_TEST_SHM").unwrap_or_else(|| "/dev/shm".into());
+    let folder = tempfile::Builder::new()
+        .prefix("vas-rehearsal-")
+        .tempdir_in(&shared_memory)
+        .context(|| format!("make a folder in {}", shared_memory.to_string_lossy()))?;
+    let base = folder.path().join("vas");
+    let mut command = Command::new(copy.program("vas-e2e-writer"));
+    let mut writer = Process::start("vas-e2e-writer", command.arg(&base).args(["front", "3", "steady"]))?;
+    let meta = base.join("front/frame.meta");
+    let seen = run::wait_for(FIRST_FRAME, || {
+        let ended = writer.ended().ok().flatten().is_some();
+        Appended::in_file(&meta).filter(Appended::is_filled).or(ended.then_some(Appended::default()))
+    });
+    let seen = seen.unwrap_or_default();
+    if !seen.is_filled() {
+        let said: Vec<_> = writer.stderr.try_iter().collect();
+        return Err(Failure::new(format!(
+            "the writer of version 2 did not fill its fields in {FIRST_FRAME:?}: {} has {seen:?} ({})",
+            meta.display(),
+            said.join(" ")
+        )));
+    }
+    ui::good(&format!("{seen:?} in {}", meta.display()));
+
+    let target = &copy.workspace.target;
+    let files = tempfile::tempdir_in(target).context(|| format!("make a folder in {}", target.display()))?;
+    let mut told = Vec::new();
+    for Reader { name, program, more } in readers(workspace, files.path())? {
+        told.push(match program {
+            Ok(mut command) => {
+                command.arg(&base).arg("front").args([PICTURES, TORN].map(|number| number.to_string()));
+                let counts = read(name, command.args(more).arg(READER_SECONDS.to_string()))?;
+                ui::good(&format!("{name}: {counts}"));
+                format!("{name:<8} {counts}")
+            }
+            Err(why) => {
+                ui::skipped(&format!("{name}: {why}"));
+                format!("{name:<8} SKIPPED: {why}")
+            }
+        });
+    }
+    let ended = writer.close()?;
+    if !ended.success() {
+        let said: Vec<_> = writer.stderr.try_iter().collect();
+        return Err(Failure::new(format!("the writer of version 2 ended with {ended}: {}", said.join(" "))));
+    }
+    Ok(told)
+}
+
+/// What the patch appends, as it stands in the file: read by this program, which knows nothing else of version 2.
+#[derive(Debug, Default)]
+#[allow(dead_code, reason = "printed by its Debug form")]
+struct Appended {
+    version: u32,
+    bitrate_kbps: u32,
+    slot_0_flags: u64,
+    slot_0_camera_time_ns: u64,
+}
+
+impl Appended {
+    fn in_file(meta: &Path) -> Option<Self> {
+        let file = File::open(meta).ok()?;
+        let u32_at = |offset| {
+            let mut bytes = [0; 4];
+            file.read_exact_at(&mut bytes, offset).ok()?;
+            Some(u32::from_le_bytes(bytes))
+        };
+        let u64_at = |offset| Some(u64::from(u32_at(offset)?) | u64::from(u32_at(offset + 4)?) << 32);
+        Some(Self {
+            version: u32_at(0)?,
+            bitrate_kbps: u32_at(128)?,
+            slot_0_flags: u64_at(280)?,
+            slot_0_camera_time_ns: u64_at(288)?,
+        })
+    }
+
+    /// Version 2, with a value in each field that it appends, and the bit that says so of the frame's.
+    fn is_filled(&self) -> bool {
+        self.version == 2
+            && self.bitrate_kbps != 0
+            && self.slot_0_flags & 2 != 0
+            && self.slot_0_camera_time_ns != 0
+    }
+}
+
+/// A reader of version 1: of this workspace, not of the copy.
+struct Reader {
+    name: &'static str,
+    /// Its program, or why it cannot run here.
+    program: Result<Command, String>,
+    /// What it wants to be told between the pictures that it is to meet and the time that it may take.
+    more: &'static [&'static str],
+}
+
+/// The readers that read version 2; what is built for them goes into `folder`.
+fn readers(workspace: &Workspace, folder: &Path) -> Outcome<Vec<Reader>> {
+    let rust = Command::new(workspace.target.join("debug/vas-e2e-reader"));
+    Ok(vec![
+        Reader { name: "Rust", program: Ok(rust), more: &["1"] },
+        Reader { name: "C", program: c_reader(workspace, folder)?, more: &[] },
+        Reader { name: "Python", program: python_reader(workspace), more: &[] },
+    ])
+}
+
+fn c_reader(workspace: &Workspace, folder: &Path) -> Outcome<Result<Command, String>> {
+    let Some(compiler) = ["cc", "gcc", "clang"].into_iter().find_map(run::which) else {
+        return Ok(Err("there is no C compiler".to_owned()));
+    };
+    let program = folder.join("live");
+    let mut compile = Command::new(compiler);
+    compile.args(["-std=c11", "-O2", "-I"]).arg(workspace.root.join("bindings/c/include"));
+    compile.arg(workspace.root.join("tests/interop/c/live.c")).arg("-o").arg(&program);
+    run::output(&mut compile)?;
+    Ok(Ok(Command::new(program)))
+}
+
+fn python_reader(workspace: &Workspace) -> Result<Command, String> {
+    if !cfg!(all(target_arch = "x86_64", target_pointer_width = "64")) {
+        return Err("pure Python has no fences, so this reader is right on x86-64 only (READ-13)".to_owned());
+    }
+    if !run::succeeds("python3", ["-c", "import sys; sys.exit(sys.version_info < (3, 9))"]) {
+        return Err("there is no python3 of version 3.9 or newer".to_owned());
+    }
+    let mut command = Command::new("python3");
+    command.arg(workspace.root.join("tests/interop/python/live.py")).env("PYTHONDONTWRITEBYTECODE", "1");
+    Ok(command)
+}
+
+/// Runs a reader to its end; gives its counts, in which nothing torn may be.
+fn read(name: &'static str, command: &mut Command) -> Outcome<String> {
+    let mut reader = Process::start(name, command)?;
+    let limit = Duration::from_secs(READER_SECONDS) + READER_GRACE;
+    let ended = run::wait_for(limit, || reader.ended().transpose());
+    let ended =
+        ended.ok_or_else(|| Failure::new(format!("the reader in {name} still runs after {limit:?}")))??;
+    // Both pipes are closed, so these end.
+    let said: Vec<_> = reader.stdout.iter().collect();
+    let problems: Vec<_> = reader.stderr.iter().collect();
+    if !ended.success() {
+        return Err(Failure::new(format!("the reader in {name} ended with {ended}: {}", problems.join(" "))));
+    }
+    let counts = counts(&said.join(" "));
+    let count = |name: &str| counts.iter().find(|(other, _)| other == name).map(|(_, count)| *count);
+    let shown: Vec<_> = counts.iter().map(|(name, count)| format!("{name} {count}")).collect();
+    let shown = shown.join(", ");
+    if count("accepted_torn") != Some(0) || count("accepted").is_none_or(|accepted| accepted < PICTURES) {
+        return Err(Failure::new(format!(
+            "the reader in {name} has to accept {PICTURES} pictures of version 2 and no torn one: {shown}"
+        )));
+    }
+    Ok(shown)
+}
+
+/// What a reader counted: JSON, or names and numbers with `=` between them.
+fn counts(said: &str) -> Vec<(String, u64)> {
+    match serde_json::from_str::<Value>(said) {
+        Ok(Value::Object(counts)) => {
+            counts.iter().filter_map(|(name, count)| Some((name.clone(), count.as_u64()?))).collect()
+        }
+        _ => said
+            .split_whitespace()
+            .filter_map(|word| word.split_once('='))
+            .filter_map(|(name, count)| Some((name.to_owned(), count.parse().ok()?)))
+            .collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    #[test]
+    fn the_document_has_one_edit_for_each_rule() {
+        let path: PathBuf = [env!("CARGO_MANIFEST_DIR"), "..", EDITS].iter().collect();
+        let text = fs::read_to_string(path).unwrap();
+        let edits = edits(&text).unwrap();
+        let layout: PathBuf = [env!("CARGO_MANIFEST_DIR"), "..", LAYOUT].iter().collect();
+        let layout = fs::read_to_string(layout).unwrap();
+        for Edit { rule, old, new } in edits {
+            assert_eq!(layout.matches(&old).count(), 1, "{}: {old}", rule.name());
+            assert_ne!(old, new);
+        }
+    }
+
+    #[test]
+    fn a_table_that_lacks_a_rule_or_names_an_unknown_one_is_refused() {
+        let failure =
+            edits(&format!("{TABLE}\n|---|---|---|\n| `NO_SUCH_RULE` | `a` | `b` |\n")).unwrap_err();
+        assert!(failure.sentence.contains("no rule is called NO_SUCH_RULE"), "{failure}");
+        let failure = edits(&format!("{TABLE}\n|---|---|---|\n| `FIELD_NO_GAP` | `a` |\n")).unwrap_err();
+        assert!(failure.sentence.contains("three cells of code"), "{failure}");
+        let failure =
+            edits(&format!("{TABLE}\n|---|---|---|\n| `FIELD_NO_GAP` | `a` | `b` |\n")).unwrap_err();
+        assert!(failure.sentence.contains("has 0 rows, it has to have one"), "{failure}");
+    }
+
+    #[test]
+    fn counts_are_read_as_the_readers_write_them() {
+        let expected = [("accepted".to_owned(), 7), ("refused".to_owned(), 1)];
+        assert_eq!(counts("accepted=7 refused=1"), expected);
+        assert_eq!(counts(r#"{"accepted":7,"refused":1}"#), expected);
+    }
+}
