@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::failure::{Failure, Outcome};
 use crate::leftovers::Folder;
 use crate::workspace::Workspace;
-use crate::{clauses, deps, fuzz, generate, layout, run, setup, test, ui};
+use crate::{api, clauses, deny, deps, fuzz, generate, layout, msrv, package, run, setup, test, ui};
 
 /// How long CI fuzzes: long enough to notice a target that no longer builds or falls over at once.
 const FUZZ_SECONDS: u64 = 15;
@@ -18,9 +18,9 @@ pub(crate) enum Verdict {
     Skipped(String),
 }
 
-type Step<'a> = (&'static str, Box<dyn Fn() -> Outcome<Verdict> + 'a>);
+pub(crate) type Step<'a> = (&'static str, Box<dyn Fn() -> Outcome<Verdict> + 'a>);
 
-fn passes<'a>(name: &'static str, step: impl Fn() -> Outcome + 'a) -> Step<'a> {
+pub(crate) fn passes<'a>(name: &'static str, step: impl Fn() -> Outcome + 'a) -> Step<'a> {
     (name, Box::new(move || step().map(|()| Verdict::Passed)))
 }
 
@@ -35,6 +35,7 @@ pub(crate) fn command(workspace: &Workspace) -> Outcome {
             ui::stage("Formatting");
             cargo("fmt --all --check")?;
             cargo("fmt --manifest-path tests/no-std/Cargo.toml --check")?;
+            cargo("fmt --manifest-path xtask/api/Cargo.toml --check")?;
             cargo("fmt --manifest-path fuzz/Cargo.toml --check")
         }),
         passes("clippy", || {
@@ -43,6 +44,7 @@ pub(crate) fn command(workspace: &Workspace) -> Outcome {
         }),
         passes("test", || test::command(workspace, &["--locked".to_owned()], Some(folder.path()))),
         passes("deps", || deps::command(workspace)),
+        passes("licences", || deny::quick(workspace)),
         passes("generate", || generate::command(workspace, true)),
         passes("clauses", || clauses::command(workspace)),
         passes("layout", || layout::check(workspace)),
@@ -52,13 +54,20 @@ pub(crate) fn command(workspace: &Workspace) -> Outcome {
             command.args(["doc", "--locked", "--workspace", "--no-deps"]);
             run::step(command.env("RUSTDOCFLAGS", "-D warnings"))
         }),
+        ("api", Box::new(|| api::check(workspace))),
+        passes("package", || package::command(workspace, package::Tree::AsItStands)),
+        ("msrv", Box::new(|| msrv::check(workspace))),
         ("fuzz", Box::new(|| fuzz::quick(workspace, FUZZ_SECONDS))),
         passes("left behind", || {
             ui::stage("What this run left behind");
             folder.nothing_left(workspace)
         }),
     ];
+    run_all("ci", steps)
+}
 
+/// Runs every step, whatever the ones before it said, and ends with a table of them.
+pub(crate) fn run_all(what: &str, steps: Vec<Step<'_>>) -> Outcome {
     let mut rows = Vec::new();
     for (name, step) in steps {
         let started = Instant::now();
@@ -74,7 +83,7 @@ pub(crate) fn command(workspace: &Workspace) -> Outcome {
         rows.iter().filter(|(_, _, outcome)| outcome.is_err()).map(|(name, ..)| *name).collect();
     match rows.into_iter().find_map(|(_, _, outcome)| outcome.err()) {
         Some(first) => {
-            Err(Failure { sentence: format!("ci failed at: {}", failed.join(", ")), code: first.code })
+            Err(Failure { sentence: format!("{what} failed at: {}", failed.join(", ")), code: first.code })
         }
         None => Ok(()),
     }

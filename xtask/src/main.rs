@@ -1,10 +1,12 @@
 //! `cargo xtask`: set-up, demo, tests and checks of this repository. One command a file.
 
 mod address;
+mod api;
 mod ci;
 mod clauses;
 mod clips;
 mod demo;
+mod deny;
 mod deps;
 mod failure;
 mod fresh;
@@ -12,8 +14,11 @@ mod fuzz;
 mod generate;
 mod layout;
 mod leftovers;
+mod msrv;
 mod no_std;
+mod package;
 mod process;
+mod release;
 mod run;
 mod setup;
 mod test;
@@ -75,6 +80,19 @@ enum Verb {
         #[arg(long)]
         check: bool,
     },
+    /// The public interfaces of the published crates, against docs/api
+    Api {
+        #[command(subcommand)]
+        verb: api::Verb,
+    },
+    /// Check every crate with the oldest Rust that it promises
+    Msrv,
+    /// Licences, sources, doubled versions and known weaknesses of dependencies
+    Deny,
+    /// Pack the crates that are for publication, look into the packages and build from them
+    Package,
+    /// Everything that has to hold before a release, and what a person types then
+    Release(release::Options),
     /// Fuzz the checks of the format (needs a nightly toolchain)
     Fuzz {
         /// For how long, each target
@@ -108,6 +126,11 @@ fn carry_out(verb: Verb) -> Outcome {
         Verb::Layout { verb } => layout::command(workspace, &verb),
         Verb::Clauses => clauses::command(&workspace()?),
         Verb::Generate { check } => generate::command(&workspace()?, check),
+        Verb::Api { verb } => api::command(&workspace()?, &verb),
+        Verb::Msrv => msrv::command(&workspace()?),
+        Verb::Deny => deny::command(&workspace()?).map(drop),
+        Verb::Package => package::command(&workspace()?, package::Tree::AsItStands),
+        Verb::Release(options) => release::command(&workspace()?, &options),
         Verb::Fuzz { seconds } => fuzz::command(&workspace()?, seconds),
     }
 }
