@@ -66,15 +66,17 @@ pub(crate) fn command(workspace: &Workspace, tree: Tree) -> Outcome {
     if tree == Tree::AsItStands {
         command.arg("--allow-dirty");
     }
-    ui::note(&format!("$ {}", run::shown(&command)));
-    let output = command.output().context(|| "start cargo package".into())?;
-    let text = String::from_utf8_lossy(&output.stderr);
-    if !output.status.success() {
-        text.lines().for_each(|line| ui::note(&format!("| {line}")));
-        let sentence = format!("`{}` ended with {}", run::shown(&command), output.status);
-        return Err(Failure::with_code(sentence, output.status.code()));
-    }
-    let mut problems = warnings(&text);
+    let words: Vec<_> = command.get_args().map(ToOwned::to_owned).collect();
+    // Packed twice: first for its warnings, every one of them, then with the builds, which take long and say much.
+    let output = workspace.cargo().args(&words).arg("--no-verify").output();
+    let output = output.context(|| "start cargo package".into())?;
+    let mut problems = if output.status.success() {
+        warnings(&String::from_utf8_lossy(&output.stderr))
+    } else {
+        // The second run says why.
+        Vec::new()
+    };
+    run::behind_ticker("packing, and building from the packages", &mut command)?;
     for package in packages(workspace)? {
         let found = look_into(workspace, &package)?;
         if found.is_empty() {
