@@ -359,9 +359,9 @@ fn what_a_later_version_appends_is_ignored() {
     let expected = pair.check().unwrap();
 
     let mut later = pair.clone();
-    later.raw.stream.reserved = [0xA5; 128];
+    later.raw.stream.reserved.fill(0xA5);
     for slot in &mut later.raw.slots {
-        slot.reserved = [0xA5; 32];
+        slot.reserved.fill(0xA5);
     }
     assert_eq!(later.check().unwrap(), expected, "fields in what version 1 reserved");
 
