@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::failure::{Failure, Outcome};
 use crate::leftovers::Folder;
 use crate::workspace::Workspace;
-use crate::{api, clauses, deny, deps, fuzz, generate, layout, msrv, package, run, setup, test, ui};
+use crate::{api, clauses, deny, deps, fuzz, generate, layout, msrv, package, run, setup, test, ui, vectors};
 
 /// How long CI fuzzes: long enough to notice a target that no longer builds or falls over at once.
 const FUZZ_SECONDS: u64 = 15;
@@ -48,6 +48,7 @@ pub(crate) fn command(workspace: &Workspace) -> Outcome {
         passes("generate", || generate::command(workspace, true)),
         passes("clauses", || clauses::command(workspace)),
         passes("layout", || layout::check(workspace)),
+        passes("vectors", || vectors::command(workspace, &vectors::Verb::Check)),
         passes("doc", || {
             ui::stage("Documentation without warnings");
             let mut command = workspace.cargo();

@@ -23,6 +23,7 @@ mod run;
 mod setup;
 mod test;
 mod ui;
+mod vectors;
 mod workspace;
 
 use std::process::ExitCode;
@@ -80,6 +81,11 @@ enum Verb {
         #[arg(long)]
         check: bool,
     },
+    /// The conformance files: pairs of files that every reader reads, refuses or waits for
+    Vectors {
+        #[command(subcommand)]
+        verb: vectors::Verb,
+    },
     /// The public interfaces of the published crates, against docs/api
     Api {
         #[command(subcommand)]
@@ -126,6 +132,7 @@ fn carry_out(verb: Verb) -> Outcome {
         Verb::Layout { verb } => layout::command(workspace, &verb),
         Verb::Clauses => clauses::command(&workspace()?),
         Verb::Generate { check } => generate::command(&workspace()?, check),
+        Verb::Vectors { verb } => vectors::command(&workspace()?, &verb),
         Verb::Api { verb } => api::command(&workspace()?, &verb),
         Verb::Msrv => msrv::command(&workspace()?),
         Verb::Deny => deny::command(&workspace()?).map(drop),

@@ -12,7 +12,7 @@ use crate::failure::{Context, Failure, Outcome};
 use crate::layout::compiled::VERSION;
 use crate::package::{self, PUBLISHED, Tree};
 use crate::workspace::Workspace;
-use crate::{api, clauses, deny, generate, layout, msrv, run, ui};
+use crate::{api, clauses, deny, generate, layout, msrv, run, ui, vectors};
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -35,6 +35,7 @@ pub(crate) fn command(workspace: &Workspace, options: &Options) -> Outcome {
         passes("layout", || layout::check(workspace)),
         passes("generate", || generate::command(workspace, true)),
         passes("clauses", || clauses::command(workspace)),
+        passes("vectors", || vectors::command(workspace, &vectors::Verb::Check)),
         ("api", Box::new(|| api::check(workspace))),
         ("msrv", Box::new(|| msrv::check(workspace))),
         ("deny", Box::new(|| deny::command(workspace))),

@@ -18,6 +18,7 @@ use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 use vas_shm_proto::{DATA_NAME, META_NAME};
 
+use crate::lease::Lease;
 use crate::schema::{Case, Directory, File, Kind, Latest, Open, Step, Store};
 
 /// The camera that every vector is staged as.
@@ -156,7 +157,10 @@ fn run_one(vector: &Vector, all: &[Vector], program: &[OsString]) -> Result<Vec<
     let mut stage = Stage::make(vector, all)?;
     let needs_privilege_gone =
         [&vector.case.meta, &vector.case.data].iter().any(|f| f.kind == Kind::Unreadable);
-    let mut probe = Probe::start(program, &stage, needs_privilege_gone)?;
+    let mut probe = match Probe::start(program, &stage, needs_privilege_gone)? {
+        Ok(probe) => probe,
+        Err(sentence) => return Ok(vec![sentence]),
+    };
     let mut mismatches = Vec::new();
     if let Err(Broken(sentence)) = converse(vector, &mut stage, &mut probe, &mut mismatches) {
         mismatches.push(sentence);
@@ -172,6 +176,7 @@ struct Stage<'v> {
     all: &'v [Vector],
     inode: u64,
     planes: usize,
+    lease: Option<Lease>,
 }
 
 impl<'v> Stage<'v> {
@@ -181,7 +186,7 @@ impl<'v> Stage<'v> {
             .prefix("vas-vector-")
             .tempdir_in(&shm)
             .map_err(|error| format!("make a directory in {}: {error}", shm.display()))?;
-        let mut stage = Self { base, all, inode: 0, planes: 0 };
+        let mut stage = Self { base, all, inode: 0, planes: 0, lease: None };
         if vector.case.directory == Directory::Present {
             stage.fill(vector).map_err(|error| format!("stage the files in {}: {error}", shm.display()))?;
         }
@@ -195,6 +200,10 @@ impl<'v> Stage<'v> {
     fn fill(&mut self, vector: &Vector) -> std::io::Result<()> {
         fs::create_dir(self.camera())?;
         self.inode = self.build(vector, DATA_NAME, META_NAME)?;
+        if vector.case.meta.kind == Kind::Leased {
+            let meta = fs::File::options().read(true).write(true).open(self.camera().join(META_NAME))?;
+            self.lease = Some(Lease::take(meta)?);
+        }
         Ok(())
     }
 
@@ -223,7 +232,7 @@ impl<'v> Stage<'v> {
         };
         match file.kind {
             Kind::Missing => Ok(None),
-            Kind::Regular => regular(&path, 0o640),
+            Kind::Regular | Kind::Leased => regular(&path, 0o640),
             Kind::Unreadable => regular(&path, 0o000),
             Kind::Directory => fs::create_dir(&path).map(|()| None),
             Kind::Fifo => {
@@ -333,7 +342,7 @@ fn converse(
                 planes(probe, stage, wrong, luma_sha256, chroma_sha256)?;
             }
             step => {
-                stage.act(step).map_err(|error| Broken(format!("the writer's step {step:?}: {error}")))?
+                stage.act(step).map_err(|error| Broken(format!("the writer's step {step:?}: {error}")))?;
             }
         }
         for sentence in &mut wrong[before..] {
@@ -375,7 +384,7 @@ fn planes(
                 sha256(&bytes)
             )),
             Err(error) => {
-                wrong.push(format!("`planes` was answered with `ok`, but {prefix}.{plane}: {error}"))
+                wrong.push(format!("`planes` was answered with `ok`, but {prefix}.{plane}: {error}"));
             }
         }
     }
@@ -397,12 +406,23 @@ struct Probe {
 }
 
 impl Probe {
-    fn start(program: &[OsString], stage: &Stage<'_>, unprivileged: bool) -> Result<Self, String> {
-        let (name, args) = program.split_first().ok_or("no program was given")?;
+    /// The outer error is this machine's, the inner one the reader's.
+    fn start(
+        program: &[OsString],
+        stage: &Stage<'_>,
+        unprivileged: bool,
+    ) -> Result<Result<Self, String>, String> {
+        let Some((name, args)) = program.split_first() else {
+            return Ok(Err("no program was given".to_owned()));
+        };
         let mut command = Command::new(name);
         command.args(args).arg(stage.base.path()).arg(CAMERA);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = if unprivileged { spawn_unprivileged(command)? } else { spawn(command)? };
+        let child = if unprivileged { spawn_unprivileged(command)? } else { spawn(command) };
+        let mut child = match child {
+            Ok(child) => child,
+            Err(sentence) => return Ok(Err(sentence)),
+        };
         let stdout = child.stdout.take().expect("stdout is piped");
         let (sender, answers) = mpsc::channel();
         std::thread::spawn(move || {
@@ -422,7 +442,7 @@ impl Probe {
             lines[lines.len().saturating_sub(STDERR_LINES)..].join(" | ")
         });
         let stdin = child.stdin.take();
-        Ok(Self { child, stdin, answers, stderr: Some(stderr) })
+        Ok(Ok(Self { child, stdin, answers, stderr: Some(stderr) }))
     }
 
     fn ask(&mut self, command: &str) -> Result<String, Broken> {
@@ -504,7 +524,7 @@ fn spawn(mut command: Command) -> Result<Child, String> {
 
 /// Starts a probe that a file's mode holds back, even if this process is root: the privileges to pass by modes are taken from
 /// a thread of its own, from which the probe inherits the lack of them.
-fn spawn_unprivileged(command: Command) -> Result<Child, String> {
+fn spawn_unprivileged(command: Command) -> Result<Result<Child, String>, String> {
     let thread = std::thread::spawn(move || {
         if rustix::process::geteuid().is_root() {
             let passes_by_modes = CapabilitySet::DAC_OVERRIDE | CapabilitySet::DAC_READ_SEARCH;
@@ -516,7 +536,7 @@ fn spawn_unprivileged(command: Command) -> Result<Child, String> {
             sets.inheritable.remove(passes_by_modes);
             rustix::thread::set_capabilities(None, sets).map_err(lost)?;
         }
-        spawn(command)
+        Ok(spawn(command))
     });
     thread.join().map_err(|_| "the thread that starts the reader panicked".to_owned())?
 }

@@ -107,6 +107,8 @@ pub enum Kind {
     Symlink,
     /// A directory.
     Directory,
+    /// A regular file with the stored bytes on which the writer has a lease at this moment (IDLE-4).
+    Leased,
     /// A regular file with the stored bytes that the reader must not open (mode 0000).
     Unreadable,
 }
@@ -115,7 +117,7 @@ impl Kind {
     /// Whether bytes are stored for it.
     #[must_use]
     pub fn has_bytes(self) -> bool {
-        matches!(self, Self::Regular | Self::Symlink | Self::Unreadable)
+        matches!(self, Self::Regular | Self::Symlink | Self::Unreadable | Self::Leased)
     }
 }
 
@@ -127,7 +129,7 @@ pub enum Open {
     Ready,
     /// A state that passes.
     NotThereYet {
-        /// `missing`, `mixed_pair`, `stopped` or `replaced`.
+        /// `missing`, `busy`, `mixed_pair`, `stopped` or `replaced`.
         reason: String,
     },
     /// Not to be read.

@@ -14,6 +14,7 @@ fn pair(change: impl FnOnce(&mut Draft)) -> Draft {
 
 pub(super) fn all() -> Vec<Vector> {
     let mut all = missing();
+    all.extend(busy());
     all.extend(mixed());
     all.extend(over());
     all.extend(nothing());
@@ -56,6 +57,15 @@ fn missing() -> Vec<Vector> {
             "missing",
         ),
     ]
+}
+
+fn busy() -> Vec<Vector> {
+    vec![pair(|d| d.meta_kind = Kind::Leased).not_yet(
+        "wait/busy",
+        "The writer is looking whether anybody is attached: an open that does not wait gets EAGAIN each time.",
+        &["OPEN-1", "OPEN-2", "IDLE-4"],
+        "busy",
+    )]
 }
 
 fn mixed() -> Vec<Vector> {

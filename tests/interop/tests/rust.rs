@@ -1,0 +1,106 @@
+//! The conformance files are what the program makes, the Rust reader reads them all, and a harness shown a wrong reader says so.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::Path;
+
+use vas_interop::{harness, vectors};
+
+fn probe(faults: &[&str]) -> Vec<OsString> {
+    let mut program = vec![OsString::from(env!("CARGO_BIN_EXE_vas-probe"))];
+    program.extend(faults.iter().flat_map(|fault| ["--fault", fault]).map(OsString::from));
+    program
+}
+
+#[test]
+fn the_rust_reader_reads_every_conformance_file() {
+    let report = harness::run_all(&probe(&[]));
+    assert!(report.failed.is_empty(), "{}", report.text());
+    assert!(report.passed.len() > 200, "{}", report.text());
+    for (name, why) in &report.skipped {
+        vas_test_support::skipped(&format!("{name}: {why}"));
+    }
+}
+
+#[test]
+fn a_reader_that_is_wrong_in_one_thing_fails_where_that_thing_is_asked_for() {
+    // The fault, a vector that has to notice it, and what is said then.
+    let faults = [
+        ("refuse", "refuse/stride-31-for-31", "`refused stride`, the reader says `not_there_yet missing`"),
+        ("field", "refuse/stride-31-for-31", "`refused stride`, the reader says `refused generation`"),
+        ("wait", "wait/stopped", "`not_there_yet stopped`, the reader says `refused frame.meta`"),
+        ("header", "accept/color-bt2020-pq", "color_primaries=9"),
+        ("intact", "accept/overwritten-while-held", "`intact` has to be answered with `no`"),
+        ("planes", "accept/picture-3x3", "the chroma plane has SHA-256"),
+        ("latest", "wait/newest-claimed", "`latest` has to be answered with `nothing`"),
+        ("next", "accept/next-skips-what-was-overwritten", "`next` has to be answered with `frame"),
+        ("at", "wait/no-frame-yet", "`at 0` has to be answered with `gone`"),
+        ("observe", "accept/words-that-change", "`observe` has to be answered with `state="),
+        ("named", "accept/names-go-away", "`named` has to be answered with `no`"),
+        ("chatter", "accept/picture-3x3", "the reader said `and how it shines`"),
+        ("crash", "accept/picture-3x3", "the reader ended without an answer to `latest`"),
+        ("exit-code", "accept/picture-3x3", "the reader ended with exit status: 3"),
+    ];
+    let all = harness::load(&harness::directory()).unwrap();
+    for (fault, name, sentence) in faults {
+        let chosen: Vec<_> = all.iter().filter(|vector| vector.case.name == name).cloned().collect();
+        assert_eq!(chosen.len(), 1, "there is no vector {name}");
+        let report = harness::run(&all, &chosen, &probe(&[fault]));
+        assert_eq!(report.failed.len(), 1, "{fault} passes {name}");
+        let text = report.text();
+        assert!(text.contains(sentence), "{fault}: {sentence:?} is not in {text}");
+    }
+}
+
+#[test]
+fn a_reader_that_does_not_start_is_no_reader_that_passes() {
+    let program = ["/nowhere/at/all".into()];
+    let all = harness::load(&harness::directory()).unwrap();
+    let report = harness::run(&all, &all[..1], &program);
+    assert_eq!(report.failed.len(), 1, "{}", report.text());
+    assert!(report.text().contains("start /nowhere/at/all"), "{}", report.text());
+}
+
+#[test]
+fn the_committed_files_are_what_the_program_makes() {
+    if let Err(differences) = vectors::check(&harness::directory()) {
+        panic!("{}", differences.join("\n"));
+    }
+}
+
+#[test]
+fn a_changed_a_missing_and_a_stray_file_are_each_named() {
+    let copy = tempfile::tempdir().unwrap();
+    let path = |name: &str| copy.path().join("v1").join(name);
+    vectors::make(copy.path()).unwrap();
+    vectors::check(copy.path()).unwrap();
+
+    let meta = path("accept/slots-3.meta");
+    let mut bytes = fs::read(&meta).unwrap();
+    bytes[36] ^= 1;
+    fs::write(&meta, bytes).unwrap();
+    fs::remove_file(path("refuse/version-0.json")).unwrap();
+    fs::write(path("wait/of-somebody-else.json"), "{}").unwrap();
+
+    let differences = vectors::check(copy.path()).unwrap_err();
+    for sentence in [
+        "v1/accept/slots-3.meta differs from byte 36 on",
+        "v1/refuse/version-0.json is missing",
+        "v1/wait/of-somebody-else.json is none of the files",
+    ] {
+        assert!(differences.iter().any(|said| said.contains(sentence)), "{sentence}: {differences:?}");
+    }
+    vectors::make(copy.path()).unwrap();
+    vectors::check(copy.path()).unwrap();
+}
+
+#[test]
+fn the_readme_names_what_it_describes() {
+    let readme = fs::read_to_string(harness::directory().join("README.md")).unwrap();
+    let schema = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/schema.rs")).unwrap();
+    let fields = schema.lines().filter_map(|line| line.trim().strip_prefix("pub ")?.split_once(": "));
+    for (field, _) in fields {
+        let name = if field == "command" { "do" } else { field };
+        assert!(readme.contains(&format!("`{name}`")), "README.md says nothing of `{name}`");
+    }
+}
