@@ -179,9 +179,9 @@ proptest! {
         }
 
         // Reserved bytes and unused records are zero.
-        prop_assert_eq!(raw.stream.reserved, [0; 128]);
+        prop_assert!(raw.stream.reserved.iter().all(|&byte| byte == 0));
         for (i, slot) in raw.slots.iter().enumerate() {
-            prop_assert_eq!(slot.reserved, [0; 32]);
+            prop_assert!(slot.reserved.iter().all(|&byte| byte == 0));
             prop_assert_eq!(slot.frame_id.get(), 0);
             prop_assert!(i < slots.get() as usize || slot.as_bytes() == [0; 64]);
         }
