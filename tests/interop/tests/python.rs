@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -21,15 +22,15 @@ fn script(name: &str) -> Result<Command, Lacking> {
             "pure Python has no memory fences; without them it is right on x86-64 only (READ-13)".into()
         );
     }
-    let mut version = Command::new("python3");
-    version.args(["-c", "import sys; sys.exit(sys.version_info < (3, 9))"]);
-    if !version.output().is_ok_and(|output| output.status.success()) {
-        return Err("there is no python3 of version 3.9 or newer".into());
-    }
+    // The interpreter itself, past wrappers that look for it anew at each start.
+    let mut found = Command::new("python3");
+    found.args(["-c", "import sys; print(sys.executable) if sys.version_info >= (3, 9) else sys.exit(1)"]);
+    let found = found.output().ok().filter(|output| output.status.success());
+    let Some(found) = found else { return Err("there is no python3 of version 3.9 or newer".into()) };
     let path: PathBuf = [env!("CARGO_MANIFEST_DIR"), "python", name].iter().collect();
-    let mut command = Command::new("python3");
-    // The source tree stays as it is.
-    command.arg(path).env("PYTHONDONTWRITEBYTECODE", "1");
+    let mut command = Command::new(OsStr::from_bytes(found.stdout.trim_ascii_end()));
+    // No bytecode, so that the source tree stays as it is; no environment and no installed packages, as it needs none.
+    command.args(["-B", "-E", "-S"]).arg(path);
     Ok(command)
 }
 
