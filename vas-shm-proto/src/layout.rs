@@ -53,7 +53,11 @@ pub struct Constant {
 // One table makes both the constants (with the meanings as their documentation) and the rows of CONSTANTS.
 macro_rules! constants {
     ($($name:ident: $rust:ty = $value:expr, $kind:ident($row:expr), since $since:literal, $meaning:literal;)*) => {
-        $(#[doc = $meaning] pub const $name: $rust = $value;)*
+        $(
+            #[doc = $meaning]
+            #[allow(rustdoc::broken_intra_doc_links, reason = "slot[i] is the name of a field and no link")]
+            pub const $name: $rust = $value;
+        )*
 
         /// The constants of the contract, one row each.
         pub const CONSTANTS: &[Constant] = &[$(Constant {

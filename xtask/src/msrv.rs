@@ -152,7 +152,7 @@ impl Toolchain {
         command.args(["check", "--locked", "--all-targets", "--target-dir"]);
         command.arg(workspace.target.join("msrv").join(version));
         command.args(members.iter().flat_map(|member| ["-p", member]));
-        run::behind_ticker(&format!("checking {} crates with {}", members.len(), self.name), &mut command)
+        run::behind_ticker(&format!("checking {} crates with Rust {version}", members.len()), &mut command)
             .map(drop)
     }
 }
