@@ -73,6 +73,7 @@ fn manifest(vectors: &[Vector], files: &BTreeMap<String, Vec<u8>>) -> String {
 fn faults(vectors: &[Vector]) -> Vec<String> {
     let mut faults = Vec::new();
     let mut names = BTreeSet::new();
+    let of_writers = clauses_of_writers();
     for case in vectors.iter().map(|vector| &vector.case) {
         if !names.insert(&case.name) {
             faults.push(format!("there are two vectors {}", case.name));
@@ -84,9 +85,30 @@ fn faults(vectors: &[Vector]) -> Vec<String> {
             if !PROTOCOL.contains(&format!("- **{clause}** ")) {
                 faults.push(format!("{} proves {clause}, which is no clause of PROTOCOL.md", case.name));
             }
+            if of_writers.contains(clause) {
+                faults.push(format!(
+                    "{} proves {clause}, which is about writers; files prove readers",
+                    case.name
+                ));
+            }
         }
     }
     faults
+}
+
+/// The clauses that the last table of PROTOCOL.md gives to writers alone.
+fn clauses_of_writers() -> BTreeSet<String> {
+    let row = PROTOCOL.lines().find_map(|line| line.strip_prefix("| writer |")).unwrap_or_default();
+    let mut clauses = BTreeSet::new();
+    for part in row.trim_end_matches('|').split(',') {
+        // `PUB-1 to 10` or `COLOR-4`.
+        let Some((area, numbers)) = part.trim().split_once('-') else { continue };
+        let (first, last) = numbers.split_once(" to ").unwrap_or((numbers, numbers));
+        if let (Ok(first), Ok(last)) = (first.parse::<u32>(), last.parse::<u32>()) {
+            clauses.extend((first..=last).map(|number| format!("{area}-{number}")));
+        }
+    }
+    clauses
 }
 
 /// The files that stand in a directory, by path below it.
