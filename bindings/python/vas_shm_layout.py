@@ -7,7 +7,7 @@ All numbers are unsigned and little-endian, all fields naturally aligned (PROTOC
 from typing import Final
 
 # SHA-256 of layout/v1.txt: the same digest stands in PROTOCOL.md.
-LAYOUT_SHA256: Final = "e4a9c7cb813b83bd5674c946f9be16bde2b1ccb23810e65d3339c3ebf49bf86a"
+LAYOUT_SHA256: Final = "aafc6c565120fec3caff2d203721f0023c9bf443f3c3618252922d0e006f73a2"
 
 # The version that this module knows; a reader accepts every version >= 1 (CHANGE-4).
 VERSION: Final = 1
@@ -38,9 +38,9 @@ STATE_STALLED: Final = 2
 STATE_STOPPED: Final = 3
 # state: another pair took these names
 STATE_REPLACED: Final = 4
-# bit of flags: nobody attached, pixels are not being copied
+# mask of bit 0 in flags, idle: nobody attached, pixels are not being copied
 FLAG_IDLE: Final = 1
-# bit of slot[i].flags: the decoder reported loss or concealment in this frame or in one that it refers to
+# mask of bit 0 in slot[i].flags, damaged: the decoder reported loss or concealment in this frame or in one that it refers to
 FRAME_FLAG_DAMAGED: Final = 1
 # color_range: the source did not say
 COLOR_RANGE_UNKNOWN: Final = 0

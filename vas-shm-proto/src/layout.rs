@@ -90,9 +90,9 @@ constants! {
     STATE_STALLED: u32 = 2, Number(STATE_STALLED as u64), since 1, "state: the source is lost, the server is reconnecting";
     STATE_STOPPED: u32 = 3, Number(STATE_STOPPED as u64), since 1, "state: the camera was stopped, the files are gone";
     STATE_REPLACED: u32 = 4, Number(STATE_REPLACED as u64), since 1, "state: another pair took these names";
-    FLAG_IDLE: u32 = 1, Number(FLAG_IDLE as u64), since 1, "bit of flags: nobody attached, pixels are not being copied";
+    FLAG_IDLE: u32 = 1, Number(FLAG_IDLE as u64), since 1, "mask of bit 0 in flags, idle: nobody attached, pixels are not being copied";
     FRAME_FLAG_DAMAGED: u64 = 1, Number(FRAME_FLAG_DAMAGED), since 1,
-        "bit of slot[i].flags: the decoder reported loss or concealment in this frame or in one that it refers to";
+        "mask of bit 0 in slot[i].flags, damaged: the decoder reported loss or concealment in this frame or in one that it refers to";
     COLOR_RANGE_UNKNOWN: u8 = 0, Number(COLOR_RANGE_UNKNOWN as u64), since 1, "color_range: the source did not say";
     COLOR_RANGE_LIMITED: u8 = 1, Number(COLOR_RANGE_LIMITED as u64), since 1, "color_range: luma 16 to 235, chroma 16 to 240";
     COLOR_RANGE_FULL: u8 = 2, Number(COLOR_RANGE_FULL as u64), since 1, "color_range: luma and chroma 0 to 255";
@@ -167,7 +167,7 @@ layout! {
     /// The stream fields: the first 256 bytes of `frame.meta`, copied.
     struct RawStream at 0, prefix "", rows STREAM_FIELDS {
         version: U32, "u32", Constant, since 1,
-            "version of this layout, 1; a reader accepts every version >= 1 and uses the fields it knows";
+            "version of the layout that the writer wrote; a reader accepts every version >= 1 and uses the fields it knows";
         header_size: U32, "u32", Constant, since 1,
             "bytes of the header: 768 in version 1, never smaller later; readers test >= 768, never ==";
         frame_id: U64, "u64", Atomic, since 1,

@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 /* SHA-256 of layout/v1.txt: the same digest stands in PROTOCOL.md. */
-#define VAS_SHM_LAYOUT_SHA256 "e4a9c7cb813b83bd5674c946f9be16bde2b1ccb23810e65d3339c3ebf49bf86a"
+#define VAS_SHM_LAYOUT_SHA256 "aafc6c565120fec3caff2d203721f0023c9bf443f3c3618252922d0e006f73a2"
 
 /* The version that this header knows; a reader accepts every version >= 1 (CHANGE-4). */
 #define VAS_SHM_VERSION 1u
@@ -46,9 +46,9 @@
 #define VAS_SHM_STATE_STOPPED 3u
 /* state: another pair took these names */
 #define VAS_SHM_STATE_REPLACED 4u
-/* bit of flags: nobody attached, pixels are not being copied */
+/* mask of bit 0 in flags, idle: nobody attached, pixels are not being copied */
 #define VAS_SHM_FLAG_IDLE 1u
-/* bit of slot[i].flags: the decoder reported loss or concealment in this frame or in one that it refers to */
+/* mask of bit 0 in slot[i].flags, damaged: the decoder reported loss or concealment in this frame or in one that it refers to */
 #define VAS_SHM_FRAME_FLAG_DAMAGED 1u
 /* color_range: the source did not say */
 #define VAS_SHM_COLOR_RANGE_UNKNOWN 0u
@@ -109,7 +109,7 @@ struct vas_shm_slot_record {
 };
 
 struct vas_shm_header {
-    uint32_t version;            /* C, since 1: version of this layout, 1; a reader accepts every version >= 1 and uses the fields it knows */
+    uint32_t version;            /* C, since 1: version of the layout that the writer wrote; a reader accepts every version >= 1 and uses the fields it knows */
     uint32_t header_size;        /* C, since 1: bytes of the header: 768 in version 1, never smaller later; readers test >= 768, never == */
     uint64_t frame_id;           /* A, since 1: the publish word: newest complete frame, 0 = none yet; +1 per exported frame; stored last */
     uint64_t timestamp_ns;       /* A, since 1: CLOCK_MONOTONIC of the newest frame, in nanoseconds (a mirror; the validated one is in the slot record) */

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use crate::failure::{Failure, Outcome};
-use crate::layout::compiled::{FIELDS, Kind, VERSION};
+use crate::layout::compiled::{CONSTANTS, FIELDS, Kind, VERSION, Value};
 
 use super::slot_field;
 
@@ -12,7 +12,9 @@ pub(super) fn text(digest: &str, now: &str) -> Outcome<String> {
     let digest = format!(
         "Digest of this layout: SHA-256 `{digest}`\nof [layout/v{VERSION}.txt](layout/v{VERSION}.txt). Whatever is generated from the layout carries it.\n"
     );
-    replaced(&replaced(now, "table", &table())?, "digest", &digest)
+    let mut document = replaced(now, "table", &table())?;
+    document = replaced(&document, "constants", &constants())?;
+    replaced(&document, "digest", &digest)
 }
 
 fn table() -> String {
@@ -32,6 +34,21 @@ fn table() -> String {
             "| {}{each} | {} | {} | {} | {kind} | {} | {} |",
             field.offset, field.size, field.ty, field.name, field.since, field.meaning
         );
+    }
+    table
+}
+
+fn constants() -> String {
+    let mut table = String::from("| name | value | since | meaning |\n|---|---|---|---|\n");
+    for constant in CONSTANTS {
+        let value = match constant.value {
+            Value::Number(number) => number.to_string(),
+            Value::Bytes(bytes) => format!("`{}`", bytes.escape_ascii()),
+            Value::Text(text) => format!("`{text}`"),
+        };
+        // Writing to a String does not fail.
+        let _ =
+            writeln!(table, "| {} | {value} | {} | {} |", constant.name, constant.since, constant.meaning);
     }
     table
 }

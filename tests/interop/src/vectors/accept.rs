@@ -419,7 +419,11 @@ fn numbers() -> Vec<Vector> {
         d.ask("next", "nothing");
         d.ask("latest", "nothing");
         d.ask("at 0", "gone");
-        all.push(d.ready(&format!("accept/frame-id-{name}"), about, &["HEAD-5", "READ-1", "READ-9"]));
+        all.push(d.ready(
+            &format!("accept/frame-id-{name}"),
+            about,
+            &["HEAD-5", "READ-1", "READ-9", "READ-14"],
+        ));
     }
 
     let mut d = Draft::new();
