@@ -48,6 +48,7 @@ pub(crate) fn command(workspace: &Workspace) -> Outcome {
         passes("generate", || generate::command(workspace, true)),
         passes("clauses", || clauses::command(workspace)),
         passes("layout", || layout::check(workspace)),
+        passes("rehearsal", || layout::rehearse(workspace, Some(folder.path()))),
         passes("vectors", || vectors::command(workspace, &vectors::Verb::Check)),
         passes("doc", || {
             ui::stage("Documentation without warnings");

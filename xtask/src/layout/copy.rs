@@ -1,17 +1,21 @@
 //! A copy of this workspace in its build folder, with a repository of its own, in which anything may be edited.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use rustix::fs::{FlockOperation, flock};
+
 use crate::failure::{Context, Failure, Outcome};
-use crate::run;
 use crate::workspace::Workspace;
+use crate::{run, ui};
 
 /// The copy, and the build folder that is kept from one rehearsal to the next.
 pub(super) struct Copy {
     pub(super) workspace: Workspace,
+    /// Held as long as the copy is in use. Gone with the process, however that ends.
+    _lock: File,
     /// Every file as it was when the copy was made, by its name from the root: the workspace may change meanwhile.
     files: BTreeMap<String, Vec<u8>>,
 }
@@ -21,8 +25,16 @@ impl Copy {
     pub(super) fn make(of: &Workspace) -> Outcome<Self> {
         let folder = of.target.join("rehearsal");
         let root = folder.join("copy");
+        fs::create_dir_all(&folder).context(|| format!("make the folder {}", folder.display()))?;
+        let lock = File::open(&folder).context(|| format!("open {}", folder.display()))?;
+        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+            ui::note("waiting for a rehearsal in the same build folder to end");
+            flock(&lock, FlockOperation::LockExclusive).context(|| format!("lock {}", folder.display()))?;
+        }
         let list = ["ls-files", "-z", "--cached", "--others", "--exclude-standard"];
-        let names = run::output(git_in(&of.root).args(list))?;
+        let names = run::output(git_in(&of.root).args(list)).map_err(|failure| {
+            Failure::new(format!("the copy is made of the files that git knows, in a clone: {failure}"))
+        })?;
         let names = names.split('\0').filter(|name| !name.is_empty() && of.root.join(name).is_file());
         let mut files = BTreeMap::new();
         for name in names {
@@ -30,7 +42,7 @@ impl Copy {
             let bytes = fs::read(&path).context(|| format!("read {}", path.display()))?;
             files.insert(name.to_owned(), bytes);
         }
-        let copy = Self { workspace: Workspace { root, target: folder.join("target") }, files };
+        let copy = Self { workspace: Workspace { root, target: folder.join("target") }, _lock: lock, files };
         copy.restore()?;
         // Made anew each time: tags and commits of an earlier rehearsal mean nothing to this one.
         let repository = copy.workspace.root.join(".git");

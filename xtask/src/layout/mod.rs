@@ -55,7 +55,7 @@ pub(crate) fn command(workspace: impl Fn() -> Outcome<Workspace>, verb: &Verb) -
         Verb::Print => print!("{}", current_text()),
         Verb::Check => check(&workspace()?)?,
         Verb::Bless => bless(&workspace()?)?,
-        Verb::Rehearse => rehearse(&workspace()?)?,
+        Verb::Rehearse => rehearse(&workspace()?, None)?,
         Verb::Rules => Rule::ALL.iter().for_each(|rule| println!("{:<28}{}", rule.name(), rule.why())),
     }
     Ok(())

@@ -4,9 +4,10 @@
 //! first. Then version 1 counts as released in the copy, the golden table is edited to fit, and the rule has to be named all
 //! the same, from what git has.
 //!
-//! The version 2 is that of PROTOCOL.md, section 13; `tests/interop/version-2.patch` appends it. It has to pass the check and
+//! The version 2 is that of PROTOCOL.md, section 13; `tests/interop/version-2.edits` appends it. It has to pass the check and
 //! the tests of vas-shm-proto, and what its writer writes has to be read by the readers of this workspace, as they are.
 
+use std::fmt;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -29,7 +30,8 @@ const CHANGELOG: &str = "CHANGELOG.md";
 const EDITS: &str = "docs/testing.md";
 /// What stands before the rows of the table in [`EDITS`].
 const TABLE: &str = "| rule | in layout.rs, replace | by |";
-const PATCH: &str = "tests/interop/version-2.patch";
+const SHARED_MEMORY: &str = "/dev/shm";
+const VERSION_2: &str = "tests/interop/version-2.edits";
 
 /// How long the writer of version 2 gets until its first frame.
 const FIRST_FRAME: Duration = Duration::from_secs(20);
@@ -48,8 +50,8 @@ struct Edit {
     new: String,
 }
 
-/// Rehearses all of it.
-pub(crate) fn command(workspace: &Workspace) -> Outcome {
+/// Rehearses all of it. Continuous integration names a directory in shared memory for what this run makes there.
+pub(crate) fn command(workspace: &Workspace, ci: Option<&Path>) -> Outcome {
     let started = Instant::now();
     ui::stage("A copy of this workspace to edit");
     let path = workspace.root.join(EDITS);
@@ -78,7 +80,7 @@ pub(crate) fn command(workspace: &Workspace) -> Outcome {
 
     ui::stage("A version 2, appended as it should be");
     append_version_2(&copy)?;
-    let told = read_by_version_1(workspace, &copy)?;
+    let told = read_by_version_1(workspace, &copy, ci.unwrap_or_else(|| Path::new(SHARED_MEMORY)))?;
     copy.restore()?;
     ui::stage("Result");
     println!("{} rules broken and named, version 2 appended and read by:", edits.len());
@@ -112,6 +114,43 @@ fn edits(text: &str) -> Outcome<Vec<Edit>> {
         }
     }
     Ok(edits)
+}
+
+/// One edit that is part of version 2.
+#[derive(Debug, PartialEq, Eq)]
+struct Replacement {
+    file: String,
+    old: String,
+    new: String,
+}
+
+/// Reads the edits that append version 2.
+fn replacements(text: &str) -> Outcome<Vec<Replacement>> {
+    let mut file = None;
+    let mut found: Vec<Replacement> = Vec::new();
+    for (index, line) in text.lines().enumerate() {
+        let wrong =
+            || Failure::new(format!("{VERSION_2}:{}: this line makes no sense here: {line}", index + 1));
+        match (line.split_at_checked(2), line) {
+            (_, "" | "#") => {}
+            (_, "+") => found.last_mut().ok_or_else(wrong)?.new.push('\n'),
+            (Some(("# ", _)), _) => {}
+            (Some(("in", name)), _) => file = Some(name.trim().to_owned()),
+            (Some(("- ", old)), _) => {
+                let file = file.clone().ok_or_else(wrong)?;
+                found.push(Replacement { file, old: old.to_owned(), new: String::new() });
+            }
+            (Some(("+ ", new)), _) => {
+                let text = &mut found.last_mut().ok_or_else(wrong)?.new;
+                if !text.is_empty() {
+                    text.push('\n');
+                }
+                text.push_str(new);
+            }
+            _ => return Err(wrong()),
+        }
+    }
+    Ok(found)
 }
 
 /// Makes the copy's history one in which version 1 was released: a tag keeps that, and is put aside until it is wanted.
@@ -156,9 +195,12 @@ fn broken(copy: &Copy, edit: &Edit) -> Outcome<String> {
     let text = run::output(&mut copy.xtask(&["layout", "print"]))?;
     let version = text.lines().find_map(|line| line.strip_prefix("version")?.trim().parse().ok());
     let version = version.ok_or_else(|| Failure::new("`layout print` says no version"))?;
-    copy.write(&golden_name(version), &text)?;
     announce_version_1(copy)?;
     tag_version_1(copy)?;
+    if edit.rule == Rule::ReleasedTableNoEdit {
+        fails(copy, "bless", "a released table is never written again")?;
+    }
+    copy.write(&golden_name(version), &text)?;
     let named = named_by_check(copy)?;
     if !named.contains(&edit.rule) {
         return Err(Failure::new(format!(
@@ -177,14 +219,28 @@ fn names(rules: &[Rule]) -> String {
     if names.is_empty() { "none".into() } else { names.join(", ") }
 }
 
+/// What a command about the copy's layout says when it fails. It has to.
+fn failing(copy: &Copy, verb: &str) -> Outcome<String> {
+    let mut command = copy.xtask(&["layout", verb]);
+    let output = command.stdin(Stdio::null()).output().context(|| "start the copy's xtask".to_owned())?;
+    if output.status.success() {
+        return Err(Failure::new(format!("`layout {verb}` passes")));
+    }
+    Ok(String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+/// A command about the copy's layout has to fail and to say these words.
+fn fails(copy: &Copy, verb: &str, words: &str) -> Outcome {
+    let said = failing(copy, verb)?;
+    if said.contains(words) {
+        return Ok(());
+    }
+    Err(Failure::new(format!("`layout {verb}` has to say `{words}`, it says: {}", said.trim())))
+}
+
 /// The rules that `layout check` of the copy names, in its order. It has to fail.
 fn named_by_check(copy: &Copy) -> Outcome<Vec<Rule>> {
-    let mut command = copy.xtask(&["layout", "check"]);
-    let output = command.stdin(Stdio::null()).output().context(|| "start the copy's xtask".to_owned())?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    if output.status.success() {
-        return Err(Failure::new("`layout check` passes"));
-    }
+    let said = failing(copy, "check")?;
     let named = |line: &str| {
         let (name, _) = line.trim().split_once(": ")?;
         Rule::ALL.iter().find(|rule| rule.name() == name).copied()
@@ -209,10 +265,11 @@ fn append_version_2(copy: &Copy) -> Outcome {
     let released = format!("{HEADING}1: ");
     copy.edit(CHANGELOG, &released, &format!("{HEADING}2: {NOT_RELEASED}\n\nImagined.\n\n{released}"))?;
     tag_version_1(copy)?;
-    copy.git(&["apply", PATCH]).map_err(|failure| {
-        Failure::new(format!("{PATCH} has to be made anew for the sources as they are now: {failure}"))
-    })?;
+    for Replacement { file, old, new } in replacements(&copy.read(VERSION_2)?)? {
+        copy.edit(&file, &old, &new).map_err(|failure| Failure::new(format!("{VERSION_2}: {failure}")))?;
+    }
     copy.build_xtask()?;
+    fails(copy, "check", "v2.txt is not there: `cargo xtask layout bless` writes it")?;
     run::step(&mut copy.xtask(&["layout", "bless"]))?;
     run::step(&mut copy.xtask(&["generate"]))?;
     run::step(&mut copy.xtask(&["layout", "check"]))?;
@@ -230,16 +287,15 @@ fn append_version_2(copy: &Copy) -> Outcome {
 }
 
 /// A server of version 2 writes, the readers of this workspace read; gives a line for each of them.
-fn read_by_version_1(workspace: &Workspace, copy: &Copy) -> Outcome<Vec<String>> {
+fn read_by_version_1(workspace: &Workspace, copy: &Copy, shared_memory: &Path) -> Outcome<Vec<String>> {
     let build = ["build", "--locked", "--package", "vas-e2e", "--bin"];
     run::behind_ticker("build the writer of version 2", copy.cargo().args(build).arg("vas-e2e-writer"))?;
     run::behind_ticker("build the reader of version 1", workspace.cargo().args(build).arg("vas-e2e-reader"))?;
 
-    let shared_memory = std::env::var_os("VAS_TEST_SHM").unwrap_or_else(|| "/dev/shm".into());
     let folder = tempfile::Builder::new()
         .prefix("vas-rehearsal-")
-        .tempdir_in(&shared_memory)
-        .context(|| format!("make a folder in {}", shared_memory.to_string_lossy()))?;
+        .tempdir_in(shared_memory)
+        .context(|| format!("make a folder in {}", shared_memory.display()))?;
     let base = folder.path().join("vas");
     let mut command = Command::new(copy.program("vas-e2e-writer"));
     let mut writer = Process::start("vas-e2e-writer", command.arg(&base).args(["front", "3", "steady"]))?;
@@ -252,12 +308,12 @@ fn read_by_version_1(workspace: &Workspace, copy: &Copy) -> Outcome<Vec<String>>
     if !seen.is_filled() {
         let said: Vec<_> = writer.stderr.try_iter().collect();
         return Err(Failure::new(format!(
-            "the writer of version 2 did not fill its fields in {FIRST_FRAME:?}: {} has {seen:?} ({})",
+            "the writer of version 2 did not fill its fields in {FIRST_FRAME:?}: {} has {seen} ({})",
             meta.display(),
             said.join(" ")
         )));
     }
-    ui::good(&format!("{seen:?} in {}", meta.display()));
+    ui::good(&format!("frame.meta of a camera of that writer has {seen}"));
 
     let target = &copy.workspace.target;
     let files = tempfile::tempdir_in(target).context(|| format!("make a folder in {}", target.display()))?;
@@ -285,8 +341,7 @@ fn read_by_version_1(workspace: &Workspace, copy: &Copy) -> Outcome<Vec<String>>
 }
 
 /// What the patch appends, as it stands in the file: read by this program, which knows nothing else of version 2.
-#[derive(Debug, Default)]
-#[allow(dead_code, reason = "printed by its Debug form")]
+#[derive(Default)]
 struct Appended {
     version: u32,
     bitrate_kbps: u32,
@@ -317,6 +372,16 @@ impl Appended {
             && self.bitrate_kbps != 0
             && self.slot_0_flags & 2 != 0
             && self.slot_0_camera_time_ns != 0
+    }
+}
+
+impl fmt::Display for Appended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { version, bitrate_kbps, slot_0_flags, slot_0_camera_time_ns } = self;
+        write!(
+            f,
+            "version {version}, bitrate_kbps {bitrate_kbps}, slot[0].flags {slot_0_flags}, slot[0].camera_time_ns {slot_0_camera_time_ns}"
+        )
     }
 }
 
@@ -431,6 +496,26 @@ mod tests {
         let failure =
             edits(&format!("{TABLE}\n|---|---|---|\n| `FIELD_NO_GAP` | `a` | `b` |\n")).unwrap_err();
         assert!(failure.sentence.contains("has 0 rows, it has to have one"), "{failure}");
+    }
+
+    #[test]
+    fn the_edits_of_version_2_are_read_and_fit_the_sources() {
+        let text = "# why\nin a.rs\n- old\n+ new\n+\n+   more\n\n- other\n+ one\n";
+        let replacement =
+            |old: &str, new: &str| Replacement { file: "a.rs".into(), old: old.into(), new: new.into() };
+        assert_eq!(
+            replacements(text).unwrap(),
+            [replacement("old", "new\n\n  more"), replacement("other", "one")]
+        );
+        for text in ["- old\n", "in a.rs\n+ new\n", "in a.rs\nold\n"] {
+            assert!(replacements(text).unwrap_err().sentence.contains("makes no sense here"), "{text}");
+        }
+        let root: PathBuf = [env!("CARGO_MANIFEST_DIR"), ".."].iter().collect();
+        let edits = replacements(&fs::read_to_string(root.join(VERSION_2)).unwrap()).unwrap();
+        for Replacement { file, old, .. } in edits {
+            let source = fs::read_to_string(root.join(&file)).unwrap();
+            assert_eq!(source.matches(&old).count(), 1, "{file}: {old}");
+        }
     }
 
     #[test]
