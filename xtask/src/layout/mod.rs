@@ -41,7 +41,7 @@ pub(crate) enum Verb {
     Print,
     /// Compare it with the golden table of its version, that one with those before it, and all with what was released
     Check,
-    /// Write it into the golden table of its version, vas-shm-proto/layout/v<N>.txt
+    /// Write it into the golden table of its version, vas-shm-proto/layout/v1.txt and so on
     Bless,
     /// Break every rule on a copy as docs/testing.md says; append a version 2 and have today's readers read it
     Rehearse,
