@@ -38,16 +38,13 @@ pub(crate) fn check(workspace: &Workspace) -> Outcome<Verdict> {
     let mut checked = Vec::new();
     for (version, members) in promises(workspace)? {
         match Toolchain::find(workspace, &version)? {
-            Some(toolchain) => {
+            Ok(toolchain) => {
                 toolchain.check(workspace, &version, &members)?;
                 ui::good(&format!("{} build with {}", members.join(", "), toolchain.name));
                 checked.push(version);
             }
-            None => {
-                let reason = format!(
-                    "no Rust {version} for {}: neither a rustup toolchain nor Debian's rustc-web {version}",
-                    members.join(", ")
-                );
+            Err(why) => {
+                let reason = format!("no Rust {version} for {}: {why}", members.join(", "));
                 ui::skipped(&reason);
                 missing.push(reason);
             }
@@ -86,10 +83,21 @@ struct Toolchain {
 }
 
 impl Toolchain {
-    fn find(workspace: &Workspace, version: &str) -> Outcome<Option<Self>> {
-        match Self::of_rustup(version) {
-            Some(toolchain) => Ok(Some(toolchain)),
-            None => Self::of_debian(workspace, version),
+    /// The toolchain, or why there is none.
+    fn find(workspace: &Workspace, version: &str) -> Outcome<Result<Self, String>> {
+        if let Some(toolchain) = Self::of_rustup(version) {
+            return Ok(Ok(toolchain));
+        }
+        let programs = ["apt-get", "apt-cache", "dpkg-deb"];
+        if let Some(missing) = programs.iter().find(|program| run::which(program).is_none()) {
+            return Ok(Err(format!("rustup has none, and Debian's cannot be had without {missing}")));
+        }
+        let offered = run::output(Command::new("apt-cache").args(["madison", PACKAGES[0]]));
+        let offered = offered.unwrap_or_default();
+        let mut offered = offered.lines().filter_map(|line| Some(line.split('|').nth(1)?.trim()));
+        match offered.find(|full| is_of(full, version)) {
+            Some(full) => Self::of_debian(workspace, version, full),
+            None => Ok(Err(format!("rustup has none, and apt-get offers no {} {version}", PACKAGES[0]))),
         }
     }
 
@@ -105,21 +113,14 @@ impl Toolchain {
         })
     }
 
-    fn of_debian(workspace: &Workspace, version: &str) -> Outcome<Option<Self>> {
-        let programs = ["apt-get", "apt-cache", "dpkg-deb"];
-        if programs.iter().any(|program| run::which(program).is_none()) {
-            return Ok(None);
-        }
-        let offered = run::output(Command::new("apt-cache").args(["madison", PACKAGES[0]]));
-        let offered = offered.unwrap_or_default();
-        let full = offered.lines().filter_map(|line| Some(line.split('|').nth(1)?.trim()));
-        let Some(full) = full.into_iter().find(|full| is_of(full, version)) else {
-            return Ok(None);
-        };
+    fn of_debian(workspace: &Workspace, version: &str, full: &str) -> Outcome<Result<Self, String>> {
         let folder = workspace.target.join("msrv");
         let root = folder.join(format!("debian-{}", full.replace([':', '/'], "_")));
         if !root.is_dir() {
-            unpack(full, &folder, &root)?;
+            // No network, or lists of packages that are older than what the mirror has.
+            if let Err(failure) = unpack(full, &folder, &root) {
+                return Ok(Err(format!("Debian's could not be fetched: {failure}")));
+            }
         }
         let libraries: Vec<_> = ["lib/*-linux-gnu", "usr/lib/*-linux-gnu"]
             .iter()
@@ -133,7 +134,7 @@ impl Toolchain {
         if !name.strip_prefix("rustc ").is_some_and(|number| is_of(number, version)) {
             return Err(Failure::new(format!("{} is {}, not {version}", rustc.display(), name.trim())));
         }
-        Ok(Some(Self {
+        Ok(Ok(Self {
             name: format!("Debian's {}", name.trim()),
             cargo: vec![root.join("usr/bin/cargo").into()],
             variables: vec![("LD_LIBRARY_PATH", libraries), ("RUSTC", rustc.into())],
