@@ -200,7 +200,10 @@ pub(crate) fn test(workspace: &Workspace) -> Outcome {
     // cargo looks for a workspace in every folder above; outside all of them it finds none.
     let place = tempfile::tempdir().context(|| "make a temporary folder".into())?;
     for package in &packages {
-        let archive = Command::new("tar").arg("-xzf").arg(&package.file).arg("-C").arg(place.path()).output();
+        // -m: every file is of now. cargo packs all with one date of long ago, by which it would take the tests that an earlier
+        // run has built for up to date.
+        let archive =
+            Command::new("tar").arg("-xzmf").arg(&package.file).arg("-C").arg(place.path()).output();
         let output = archive.context(|| "start tar".into())?;
         if !output.status.success() {
             let stderr = String::from_utf8_lossy(&output.stderr);
