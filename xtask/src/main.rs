@@ -94,7 +94,11 @@ enum Verb {
     /// Check every crate with the oldest Rust that it promises
     Msrv,
     /// Licences, sources, doubled versions and known weaknesses of dependencies
-    Deny,
+    Deny {
+        /// Licences and sources only, without cargo-deny
+        #[arg(long)]
+        quick: bool,
+    },
     /// Pack the crates that are for publication, look into the packages and build from them
     Package,
     /// Everything that has to hold before a release, and what a person types then
@@ -135,7 +139,8 @@ fn carry_out(verb: Verb) -> Outcome {
         Verb::Vectors { verb } => vectors::command(&workspace()?, &verb),
         Verb::Api { verb } => api::command(&workspace()?, &verb),
         Verb::Msrv => msrv::command(&workspace()?),
-        Verb::Deny => deny::command(&workspace()?).map(drop),
+        Verb::Deny { quick: true } => deny::quick(&workspace()?),
+        Verb::Deny { quick: false } => deny::command(&workspace()?).map(drop),
         Verb::Package => package::command(&workspace()?, package::Tree::AsItStands),
         Verb::Release(options) => release::command(&workspace()?, &options),
         Verb::Fuzz { seconds } => fuzz::command(&workspace()?, seconds),
