@@ -118,8 +118,11 @@ fn what_is_left(workspace: &Workspace) -> Outcome {
     println!(
         "  2. in CHANGELOG.md write the day instead of \"unreleased\" after {version}; if the protocol is to be"
     );
-    println!("     frozen, \"released\" and the day after Version {protocol}; commit; run this list again");
-    println!("  3. git tag -a v{version}, and with the protocol: git tag -a protocol-v{protocol}");
+    println!("     frozen, \"released\" and the day after Version {protocol}; commit");
+    println!(
+        "  3. git tag -a v{version}, and with the protocol: git tag -a protocol-v{protocol}; run this list again,"
+    );
+    println!("     which compares with that tag from now on");
     println!("  4. in this order, each once the one before can be found in the registry:");
     for name in PUBLISHED {
         println!("     cargo publish --locked -p {name}");
