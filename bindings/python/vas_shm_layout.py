@@ -7,7 +7,7 @@ All numbers are unsigned and little-endian, all fields naturally aligned (PROTOC
 from typing import Final
 
 # SHA-256 of layout/v1.txt: the same digest stands in PROTOCOL.md.
-LAYOUT_SHA256: Final = "aafc6c565120fec3caff2d203721f0023c9bf443f3c3618252922d0e006f73a2"
+LAYOUT_SHA256: Final = "23fc4adfcee71b6f04bb46a442867caddd4957fb20a39490637c32020712473b"
 
 # The version that this module knows; a reader accepts every version >= 1 (CHANGE-4).
 VERSION: Final = 1
@@ -54,7 +54,7 @@ COLOR_UNSPECIFIED: Final = 2
 META_NAME: Final = "frame.meta"
 # name of the pixel file in a camera's directory
 DATA_NAME: Final = "frame.data"
-# where the cameras' directories are unless an operator says otherwise (§6.1)
+# where the cameras' directories are unless an operator says otherwise
 DEFAULT_BASE: Final = "/dev/shm/vas"
 # bytes of struct header
 SIZEOF_HEADER: Final = 768

@@ -101,7 +101,7 @@ constants! {
     META_NAME: &str = "frame.meta", Text(META_NAME), since 1, "name of the header file in a camera's directory";
     DATA_NAME: &str = "frame.data", Text(DATA_NAME), since 1, "name of the pixel file in a camera's directory";
     DEFAULT_BASE: &str = "/dev/shm/vas", Text(DEFAULT_BASE), since 1,
-        "where the cameras' directories are unless an operator says otherwise (§6.1)";
+        "where the cameras' directories are unless an operator says otherwise";
 }
 
 /// The version of the layout that this file describes, and that the writer writes.

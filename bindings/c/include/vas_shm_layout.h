@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 /* SHA-256 of layout/v1.txt: the same digest stands in PROTOCOL.md. */
-#define VAS_SHM_LAYOUT_SHA256 "aafc6c565120fec3caff2d203721f0023c9bf443f3c3618252922d0e006f73a2"
+#define VAS_SHM_LAYOUT_SHA256 "23fc4adfcee71b6f04bb46a442867caddd4957fb20a39490637c32020712473b"
 
 /* The version that this header knows; a reader accepts every version >= 1 (CHANGE-4). */
 #define VAS_SHM_VERSION 1u
@@ -62,7 +62,7 @@
 #define VAS_SHM_META_NAME "frame.meta"
 /* name of the pixel file in a camera's directory */
 #define VAS_SHM_DATA_NAME "frame.data"
-/* where the cameras' directories are unless an operator says otherwise (§6.1) */
+/* where the cameras' directories are unless an operator says otherwise */
 #define VAS_SHM_DEFAULT_BASE "/dev/shm/vas"
 
 /* Offsets in bytes from the start of frame.meta. */
