@@ -73,7 +73,7 @@ pub fn latest<W: SnapshotWords>(words: &W, slots: SlotCount, seen: Option<FrameI
             Some(id) if Some(id) != seen => id,
             _ => return Found::NothingNew,
         };
-        if let Some(frame) = at(words, slots, id) {
+        if let Some(frame) = in_its_slot(words, slots, id) {
             return Found::Frame(frame);
         }
         let again = words.load_u64(Word64::FRAME_ID);
@@ -100,7 +100,7 @@ pub fn next<W: SnapshotWords>(words: &W, slots: SlotCount, seen: Option<FrameId>
         // At most S candidates: older ones share a slot with a newer frame.
         let oldest = newest.saturating_sub(u64::from(slots.get()) - 1).max(seen.next().get());
         for id in (oldest..=newest).filter_map(FrameId::new) {
-            if let Some(frame) = at(words, slots, id) {
+            if let Some(frame) = in_its_slot(words, slots, id) {
                 return Found::Frame(frame);
             }
         }
@@ -113,8 +113,18 @@ pub fn next<W: SnapshotWords>(words: &W, slots: SlotCount, seen: Option<FrameId>
     Found::Overrun
 }
 
-/// One particular frame, if it stands complete in its slot: steps 2 to 4.
+/// One particular frame, if it stands: one of the newest S that were published, complete in its slot.
 pub fn at<W: SnapshotWords>(words: &W, slots: SlotCount, id: FrameId) -> Option<Snapshot> {
+    // Newer than the newest wraps around and is far off as well.
+    let behind = words.load_u64(Word64::FRAME_ID).wrapping_sub(id.get());
+    if behind >= u64::from(slots.get()) {
+        return None;
+    }
+    in_its_slot(words, slots, id)
+}
+
+/// Steps 2 to 4.
+fn in_its_slot<W: SnapshotWords>(words: &W, slots: SlotCount, id: FrameId) -> Option<Snapshot> {
     let slot = id.slot(slots);
     if words.load_u64(Word64::slot_frame_id(slot)) != id.get() {
         return None;

@@ -133,6 +133,20 @@ fn the_reader_loads_in_the_order_of_its_steps() {
     );
 }
 
+// Proves READ-9.
+#[test]
+fn a_frame_is_there_by_number_only_among_the_newest_that_were_published() {
+    let words = after_frames(1, 7);
+    for (number, stands) in [(4, false), (5, true), (6, true), (7, true), (8, false), (u64::MAX, false)] {
+        assert_eq!(at(&words, SLOTS, id(number)).is_some(), stands, "{number}");
+    }
+    // Complete in its slot, and not announced yet; then a number that no slot can hold any more.
+    words.store_u64(Word64::slot_frame_id(id(8).slot(SLOTS)), 8);
+    assert_eq!(at(&words, SLOTS, id(8)), None);
+    words.store_u64(Word64::slot_frame_id(id(7).slot(SLOTS)), 4);
+    assert_eq!(at(&words, SLOTS, id(4)), None);
+}
+
 // Proves HEAD-8 and READ-1.
 #[test]
 fn before_the_first_frame_there_is_nothing_new() {

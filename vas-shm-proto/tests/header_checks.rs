@@ -7,7 +7,7 @@ mod support;
 use support::Pair;
 use vas_shm_proto::header::{NotYet, Problem, Refusal};
 use vas_shm_proto::layout::{HEADER_SIZE, PAGE_SIZE, VERSION};
-use vas_shm_proto::{ColorRange, Files, Header, State};
+use vas_shm_proto::{ColorRange, Files, FrameFlags, Header, State, StreamFlags};
 use zerocopy::IntoBytes;
 
 /// The pair that most tests change in one place: odd in both directions, three slots.
@@ -436,5 +436,33 @@ fn a_refusal_says_field_value_and_bound() {
         (refused(|p| p.files.data_size_bytes = 0), "data_file_size is 1523712, frame.data has only 0 bytes"),
     ] {
         assert_eq!(refusal.to_string(), text);
+    }
+}
+
+// Proves HEAD-7 and LIFE-6.
+#[test]
+fn every_word_is_a_state_and_only_two_of_them_are_the_end() {
+    for word in (0..300).chain([u32::MAX - 1, u32::MAX]) {
+        let state = State::from_word(word);
+        assert_eq!(state.to_word(), word);
+        assert_eq!(state.is_over(), word == 3 || word == 4, "{word}");
+        let name = match word {
+            2 => "stalled",
+            3 => "stopped",
+            4 => "replaced",
+            _ => "live",
+        };
+        assert_eq!(state.name(), name, "{word}");
+    }
+}
+
+// Proves HEAD-7 and HEAD-12.
+#[test]
+fn one_bit_of_each_set_of_flags_is_known_and_the_others_are_ignored() {
+    for (bits, damaged) in [(0, false), (1, true), (u64::MAX, true), (u64::MAX - 1, false), (3, true)] {
+        assert_eq!(FrameFlags(bits).is_damaged(), damaged, "{bits:#x}");
+    }
+    for (bits, idle) in [(0, false), (1, true), (u32::MAX, true), (u32::MAX - 1, false), (3, true)] {
+        assert_eq!(StreamFlags(bits).is_idle(), idle, "{bits:#x}");
     }
 }

@@ -112,31 +112,6 @@ fn the_shared_words_are_those_of_the_table() {
     }
 }
 
-#[test]
-fn the_document_has_the_table_of_the_code() {
-    let mut table = String::from(
-        "| offset | size | type | name | kind | since | meaning |\n|---|---|---|---|---|---|---|\n",
-    );
-    for field in &FIELDS {
-        let offset = match field.name.starts_with("slot[i].") {
-            true => format!("{} + 64 i", field.offset),
-            false => field.offset.to_string(),
-        };
-        let kind = match field.kind {
-            Kind::Constant => "C",
-            Kind::Atomic => "A",
-            Kind::Reserved => "-",
-        };
-        writeln!(
-            table,
-            "| {offset} | {} | {} | {} | {kind} | {} | {} |",
-            field.size, field.ty, field.name, field.since, field.meaning
-        )
-        .unwrap();
-    }
-    assert_block("table", &table);
-}
-
 // Proves PUB-1 to PUB-6 as far as bytes show them, and HEAD-9.
 #[test]
 fn the_document_shows_the_bytes_that_the_code_makes() {
