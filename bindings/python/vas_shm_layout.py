@@ -7,7 +7,7 @@ All numbers are unsigned and little-endian, all fields naturally aligned (PROTOC
 from typing import Final
 
 # SHA-256 of layout/v1.txt: the same digest stands in PROTOCOL.md.
-LAYOUT_SHA256: Final = "23fc4adfcee71b6f04bb46a442867caddd4957fb20a39490637c32020712473b"
+LAYOUT_SHA256: Final = "b1871ec6157821d348c6c0ce7dfdaf8c7a4e7e41240f2d7366a05e4f99e6a8d1"
 
 # The version that this module knows; a reader accepts every version >= 1 (CHANGE-4).
 VERSION: Final = 1
@@ -56,9 +56,9 @@ META_NAME: Final = "frame.meta"
 DATA_NAME: Final = "frame.data"
 # where the cameras' directories are unless an operator says otherwise
 DEFAULT_BASE: Final = "/dev/shm/vas"
-# bytes of struct header
+# bytes of a whole header of VERSION
 SIZEOF_HEADER: Final = 768
-# bytes of struct slot_record
+# bytes of a whole slot_record of VERSION
 SIZEOF_SLOT_RECORD: Final = 64
 
 # name: (bytes from the start of frame.meta, size in bytes, format of struct)

@@ -15,7 +15,7 @@ use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::Duration;
 use vas_shm_proto::layout::{
-    FIELDS, Field, HEADER_SIZE, Kind, MAX_SLOTS, PIXEL_FORMAT_NV12, SLOT_RECORD_SIZE, SLOT_TABLE_OFFSET,
+    FIELDS, Field, Kind, MAX_SLOTS, PIXEL_FORMAT_NV12, SLOT_RECORD_SIZE, SLOT_TABLE_OFFSET, WHOLE_HEADER_SIZE,
 };
 use vas_shm_proto::{ColorRange, DATA_NAME, FrameFlags, META_NAME, State, StreamFlags};
 use vas_shm_reader::{Opened, Status, monotonic_ns};
@@ -146,7 +146,7 @@ pub(crate) fn run(base: &Path, arguments: &Arguments, out: &mut dyn Write) -> Re
     outcome
 }
 
-/// The first bytes of `frame.meta`, at most [`HEADER_SIZE`], whatever they are. That they cannot be read is for the verdict
+/// The first bytes of `frame.meta`, at most [`WHOLE_HEADER_SIZE`], whatever they are. That they cannot be read is for the verdict
 /// to explain.
 fn read_header(path: &Path) -> io::Result<Vec<u8>> {
     let flags = OFlags::NONBLOCK | OFlags::NOFOLLOW;
@@ -154,7 +154,7 @@ fn read_header(path: &Path) -> io::Result<Vec<u8>> {
     if !file.metadata()?.is_file() {
         return Ok(Vec::new());
     }
-    let mut bytes = vec![0; HEADER_SIZE];
+    let mut bytes = vec![0; WHOLE_HEADER_SIZE];
     let mut len = 0;
     while len < bytes.len() {
         match file.read_at(&mut bytes[len..], len as u64) {
@@ -414,7 +414,7 @@ mod tests {
         // These are complete as numbers.
         let plain = ["version", "slot_count", "data_inode", "slot[i].frame_id"];
         for field in &FIELDS {
-            let bytes = [1; HEADER_SIZE];
+            let bytes = [1; WHOLE_HEADER_SIZE];
             let raw = raw(&bytes, field.offset, field).expect("inside the header");
             let decoded = decode(field.name, &raw, CONTEXT);
             assert!(

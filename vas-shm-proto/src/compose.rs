@@ -2,11 +2,14 @@
 
 use crate::color::Color;
 use crate::geometry::{Nv12, PairSize};
-use crate::layout::{HEADER_SIZE, MAGIC, PIXEL_FORMAT_NV12, RawHeader, SLOT_RECORD_SIZE, SLOT_TABLE_OFFSET};
+use crate::layout::{
+    HEADER_SIZE, MAGIC, PIXEL_FORMAT_NV12, RawHeader, RawTail, SLOT_RECORD_SIZE, SLOT_TABLE_OFFSET,
+    WHOLE_HEADER_SIZE,
+};
 use crate::state::{State, StreamFlags};
 use crate::version::VERSION;
 use crate::words::SlotCount;
-use zerocopy::FromZeros;
+use zerocopy::{FromZeros, IntoBytes};
 
 /// Everything that a new header says. No frame stands in it yet.
 #[derive(Clone, Copy, Debug)]
@@ -32,14 +35,29 @@ pub struct NewHeader {
 }
 
 impl NewHeader {
-    /// The bytes: every constant, every slot empty, everything reserved zero.
+    /// The whole header, as it goes into the file: [`NewHeader::to_raw`], and what later versions append behind it.
+    #[must_use]
+    pub fn to_bytes(&self) -> [u8; WHOLE_HEADER_SIZE] {
+        let mut bytes = [0; WHOLE_HEADER_SIZE];
+        let (header, tail) = bytes.split_at_mut(HEADER_SIZE);
+        header.copy_from_slice(self.to_raw().as_bytes());
+        tail.copy_from_slice(self.to_tail().as_bytes());
+        bytes
+    }
+
+    /// Behind the header of version 1, where version 1 has nothing.
+    fn to_tail(&self) -> RawTail {
+        RawTail::new_zeroed()
+    }
+
+    /// The first 768 bytes, which are all of them in version 1: every constant, every slot empty, everything reserved zero.
     #[must_use]
     pub fn to_raw(&self) -> RawHeader {
         let size = PairSize::new(&self.picture, self.slots);
         let mut raw = RawHeader::new_zeroed();
         let stream = &mut raw.stream;
         stream.version.set(VERSION);
-        stream.header_size.set(HEADER_SIZE as u32);
+        stream.header_size.set(WHOLE_HEADER_SIZE as u32);
         stream.width.set(self.picture.width());
         stream.height.set(self.picture.height());
         stream.pixel_format.set(PIXEL_FORMAT_NV12);

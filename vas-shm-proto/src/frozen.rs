@@ -1,12 +1,12 @@
 //! The compiler guards the layout: every offset and size of version 1, and natural alignment.
 //!
 //! The numbers are written out on purpose: they are the contract, the structs of [`crate::layout`] only follow it. A field that
-//! a later version appends gets a line of its own here; no line ever changes or goes. (Reserved bytes have none: they are what
-//! later versions append to.)
+//! a later version appends gets a line of its own here, those of [`RawTail`] too; no line ever changes or goes. (Reserved bytes
+//! have none, and the tail has no size here: these are what later versions append to.)
 
 use crate::layout::{
-    FIELDS, HEADER_SIZE, Kind, MAX_SLOTS, RawHeader, RawSlotRecord, RawStream, SLOT_RECORD_SIZE,
-    SLOT_TABLE_OFFSET,
+    FIELDS, HEADER_SIZE, Kind, MAX_SLOTS, RawHeader, RawSlotRecord, RawStream, RawTail, SLOT_RECORD_SIZE,
+    SLOT_TABLE_OFFSET, WHOLE_HEADER_SIZE,
 };
 use core::mem::{align_of, offset_of, size_of};
 
@@ -50,15 +50,19 @@ const _: () = {
     assert!(SLOT_TABLE_OFFSET == offset_of!(RawHeader, slots));
     assert!(SLOT_TABLE_OFFSET + MAX_SLOTS * SLOT_RECORD_SIZE == HEADER_SIZE);
 
-    // Every field but the byte-sized and reserved ones is naturally aligned, and the table has neither gap nor overlap.
+    assert!(WHOLE_HEADER_SIZE == HEADER_SIZE + size_of::<RawTail>() && align_of::<RawTail>() == 1);
+
+    // Words that change are naturally aligned, and the table has neither gap nor overlap: the stream fields, then record 0 of
+    // the slot table, then, behind the last record, what later versions append.
+    let end_of_record_0 = SLOT_TABLE_OFFSET + SLOT_RECORD_SIZE;
     let mut end = 0;
     let mut i = 0;
     while i < FIELDS.len() {
         let field = FIELDS[i];
-        assert!(field.offset == end);
+        assert!(field.offset == end || (end == end_of_record_0 && field.offset == HEADER_SIZE));
         assert!(!matches!(field.kind, Kind::Atomic) || field.offset % field.size == 0);
         end = field.offset + field.size;
         i += 1;
     }
-    assert!(end == SLOT_TABLE_OFFSET + SLOT_RECORD_SIZE);
+    assert!(end == if size_of::<RawTail>() == 0 { end_of_record_0 } else { WHOLE_HEADER_SIZE });
 };

@@ -5,7 +5,7 @@
 //! unspecified.
 
 use crate::header::Refusal;
-use crate::layout::{HEADER_SIZE, MAX_DIMENSION, PAGE_SIZE};
+use crate::layout::{MAX_DIMENSION, PAGE_SIZE, WHOLE_HEADER_SIZE};
 use crate::words::SlotCount;
 
 /// The geometry of one NV12 frame. Every value of this type is in bounds: rows fit the stride, planes do not overlap, the
@@ -150,7 +150,7 @@ impl PairSize {
     /// wrote may claim to need up to 2^64 bytes; sizes past that stop there, where no file can follow.
     #[must_use]
     pub fn new(picture: &Nv12, slots: SlotCount) -> Self {
-        const { assert!(HEADER_SIZE <= PAGE_SIZE) };
+        const { assert!(WHOLE_HEADER_SIZE <= PAGE_SIZE) };
         let slot_bytes = picture.data_size().checked_next_multiple_of(PAGE_SIZE as u64).unwrap_or(u64::MAX);
         let data_bytes = slot_bytes.saturating_mul(u64::from(slots.get()));
         Self { meta_bytes: PAGE_SIZE as u64, slot_bytes, data_bytes }

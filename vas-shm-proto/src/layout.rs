@@ -13,12 +13,13 @@
 //! ```
 //!
 //! All fields are little-endian and naturally aligned. [`FIELDS`] is the table: every tool that prints, checks or
-//! generates the layout takes it from there. [`RawHeader`] and [`RawSlotRecord`] are the same as structs, for bytes that
-//! have been *copied* out of the file; live memory is only ever touched word by word ([`crate::words`]).
+//! generates the layout takes it from there. [`RawHeader`], [`RawSlotRecord`] and [`RawTail`] are the same as structs, for
+//! bytes that have been *copied* out of the file; live memory is only ever touched word by word ([`crate::words`]).
 //!
 //! **Append-only** (§15.2). A later version adds fields at three cursors and nowhere else: stream fields from 128 to 255 and
-//! then from 768 on; per-frame fields from 288 to 319 of each record and then in a table of their own. Nothing moves,
-//! shrinks, widens, changes its meaning or becomes reserved again. `frozen.rs` holds the numbers of what has been decided;
+//! then from 768 on; per-frame fields from 288 to 319 of each record and then in a table of their own. [`RawHeader`] stays the
+//! 768 bytes of version 1 for ever; what comes behind them is [`RawTail`], which is empty until a version needs it. Nothing
+//! moves, shrinks, widens, changes its meaning or becomes reserved again. `frozen.rs` holds the numbers of what has been decided;
 //! `cargo xtask layout check` compares this file with the printed tables in `layout/`, by rules with names. That check
 //! compiles this file by itself, so nothing of the crate is used here.
 
@@ -199,7 +200,7 @@ layout! {
             "CLOCK_MONOTONIC in nanoseconds, changed at least once a second while the server lives, idle or not; set before the files are visible";
         frame_period_ns: U64, "u64", Atomic, since 1,
             "expected time between frames in nanoseconds, 0 = unknown; a hint for pollers";
-        magic: [u8; 8], "8 bytes", Constant, since 1, "\"VASFRAME\" (the version has to come first, so the magic stands here)";
+        magic: [u8; 8], "8 bytes", Constant, since 1, "VASFRAME in ASCII (the version has to come first, so the magic stands here)";
         reserved: [u8; 128], "128 bytes", Reserved, since 1, "written as zero, never inspected";
     }
 }
@@ -219,7 +220,15 @@ layout! {
     }
 }
 
-/// The first 768 bytes of `frame.meta`, copied: stream fields, then the slot table.
+layout! {
+    /// What later versions append behind the header of version 1: stream fields that found no room before the slot table, from
+    /// offset 768 on, copied. Version 1 has none.
+    struct RawTail at HEADER_SIZE, prefix "", rows TAIL_FIELDS {
+    }
+}
+
+/// The first 768 bytes of `frame.meta`, copied: stream fields, then the slot table. The whole header of version 1, and the
+/// beginning of every later one.
 #[derive(Clone, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 pub struct RawHeader {
@@ -229,19 +238,28 @@ pub struct RawHeader {
     pub slots: [RawSlotRecord; MAX_SLOTS],
 }
 
+/// Bytes of the whole header of [`VERSION`]: what its writer puts into `header_size`.
+pub const WHOLE_HEADER_SIZE: usize = size_of::<RawHeader>() + size_of::<RawTail>();
+
+const FIELD_COUNT: usize = STREAM_FIELDS.len() + SLOT_FIELDS.len() + TAIL_FIELDS.len();
+
 /// The table: every field of the layout, in order of offset. Rows whose name begins with `slot[i].` have the offset of
 /// record 0; record i lies [`SLOT_RECORD_SIZE`] * i further on.
-pub const FIELDS: [Field; STREAM_FIELDS.len() + SLOT_FIELDS.len()] = {
-    let mut all = [STREAM_FIELDS[0]; STREAM_FIELDS.len() + SLOT_FIELDS.len()];
-    let mut i = 0;
+pub const FIELDS: [Field; FIELD_COUNT] = {
+    let parts = [STREAM_FIELDS, SLOT_FIELDS, TAIL_FIELDS];
+    let mut all = [STREAM_FIELDS[0]; FIELD_COUNT];
+    let (mut part, mut row, mut i) = (0, 0, 0);
     while i < all.len() {
-        all[i] =
-            if i < STREAM_FIELDS.len() { STREAM_FIELDS[i] } else { SLOT_FIELDS[i - STREAM_FIELDS.len()] };
-        i += 1;
+        if row == parts[part].len() {
+            (part, row) = (part + 1, 0);
+            continue;
+        }
+        all[i] = parts[part][row];
+        (row, i) = (row + 1, i + 1);
     }
     all
 };
 
 /// What the compiler makes of the structs: name and size in bytes.
 pub const SIZES: [(&str, usize); 2] =
-    [("header", size_of::<RawHeader>()), ("slot_record", size_of::<RawSlotRecord>())];
+    [("header", WHOLE_HEADER_SIZE), ("slot_record", size_of::<RawSlotRecord>())];

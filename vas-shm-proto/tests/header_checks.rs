@@ -6,7 +6,7 @@ mod support;
 
 use support::Pair;
 use vas_shm_proto::header::{NotYet, Problem, Refusal};
-use vas_shm_proto::layout::{HEADER_SIZE, PAGE_SIZE, VERSION};
+use vas_shm_proto::layout::{HEADER_SIZE, PAGE_SIZE, VERSION, WHOLE_HEADER_SIZE};
 use vas_shm_proto::{ColorRange, Files, FrameFlags, Header, State, StreamFlags};
 use zerocopy::IntoBytes;
 
@@ -39,7 +39,7 @@ fn accepted(change: impl FnOnce(&mut Pair)) -> Header {
 #[test]
 fn a_new_pair_is_accepted_with_everything_it_says() {
     let header = accepted(|_| {});
-    assert_eq!((header.version(), header.header_size()), (VERSION, 768));
+    assert_eq!((header.version(), header.header_size()), (VERSION, WHOLE_HEADER_SIZE as u32));
     let picture = header.picture();
     assert_eq!((picture.width(), picture.height(), picture.stride_bytes()), (641, 479, 704));
     assert_eq!((picture.uv_offset(), picture.data_size()), (704 * 479, 704 * (479 + 240)));
@@ -72,6 +72,7 @@ fn a_meta_file_needs_768_bytes() {
     }
     let mut just_enough = pair;
     just_enough.files.meta_size_bytes = 768;
+    just_enough.raw.stream.header_size.set(768);
     assert!(just_enough.check().is_ok());
 }
 

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use support::PlainWords;
 use vas_shm_proto::compose::NewHeader;
-use vas_shm_proto::layout::{self, FIELDS, Kind};
+use vas_shm_proto::layout::{self, FIELDS, Kind, SIZES};
 use vas_shm_proto::publish::{FrameInfo, claim, publish};
 use vas_shm_proto::words::{Word32, Word64};
 use vas_shm_proto::{Color, ColorRange, FrameFlags, FrameId, Nv12, SlotCount, State, StreamFlags, version};
@@ -72,6 +72,28 @@ fn what_later_versions_append_stands_where_version_1_had_nothing() {
     }
 }
 
+// Proves CHANGE-3.
+#[test]
+fn a_new_header_says_how_far_its_fields_reach_and_begins_with_that_of_version_1() {
+    let new = NewHeader {
+        picture: Nv12::for_picture(640, 480).unwrap(),
+        color: Color::UNSPECIFIED,
+        slots: SlotCount::DEFAULT,
+        data_inode: 1,
+        generation: 1,
+        state: State::Live,
+        flags: StreamFlags::default(),
+        heartbeat_ns: 1,
+        frame_period_ns: 0,
+    };
+    let (bytes, raw) = (new.to_bytes(), new.to_raw());
+    let whole = SIZES.iter().find(|(name, _)| *name == "header").unwrap().1;
+    assert_eq!((bytes.len(), raw.stream.header_size.get() as usize), (whole, whole));
+    assert_eq!(bytes[..768], *raw.as_bytes());
+    let end = FIELDS.iter().filter(|field| field.offset >= 768).map(|field| field.offset + field.size).max();
+    assert_eq!(whole, end.unwrap_or(768));
+}
+
 // Proves FILE-1, FILE-6 and CHANGE-7.
 #[test]
 fn every_constant_is_what_version_1_made_it() {
@@ -128,10 +150,10 @@ fn the_document_shows_the_bytes_that_the_code_makes() {
         flags: StreamFlags::default(),
         heartbeat_ns: generation,
         frame_period_ns: 40_000_000,
-    }
-    .to_raw();
-    assert_block("new header", &indented(&hexdump(new.as_bytes())));
+    };
+    assert_block("new header", &indented(&hexdump(&new.to_bytes())));
 
+    let new = new.to_raw();
     let words = PlainWords::of(&new);
     let first = claim(&words, slots, FrameId::first_of_pair(None, generation));
     publish(&words, first, FrameInfo { timestamp_ns: 5_000_020_000_000, flags: FrameFlags::DAMAGED });
@@ -260,9 +282,10 @@ fn hexdump(bytes: &[u8]) -> String {
 
 fn hex_line(offset: usize, bytes: &[u8]) -> String {
     let hex = |half: &[u8]| half.iter().map(|b| format!("{b:02x} ")).collect::<String>();
+    let (left, right) = bytes.split_at(bytes.len().min(8));
     let ascii: String =
         bytes.iter().map(|&b| if (0x20..0x7f).contains(&b) { char::from(b) } else { '.' }).collect();
-    format!("{offset:08x}  {} {} |{ascii}|\n", hex(&bytes[..8]), hex(&bytes[8..]))
+    format!("{offset:08x}  {:<24} {:<24} |{ascii}|\n", hex(left), hex(right))
 }
 
 fn indented(text: &str) -> String {

@@ -18,7 +18,6 @@ use vas_shm_proto::words::{PublishWords, Word32, Word64};
 use vas_shm_proto::{
     DATA_NAME, META_NAME, Nv12, PairSize, SlotCount, SlotIndex, State, StreamFlags, publish,
 };
-use zerocopy::IntoBytes;
 
 /// How long a retired pair keeps its pixels: a courtesy to readers that are still working on a frame. Emptying is safe at any
 /// moment, because readers check what they read.
@@ -188,10 +187,10 @@ impl Pair {
             heartbeat_ns: birth.heartbeat_ns,
             frame_period_ns: birth.frame_period_ns,
         }
-        .to_raw();
+        .to_bytes();
         // Through the descriptor, before anything is mapped and before anybody can see it: a plain write of a page that is
         // allocated is never short.
-        rustix::io::pwrite(&meta, header.as_bytes(), 0)
+        rustix::io::pwrite(&meta, &header, 0)
             .map_err(|errno| io("pwrite", NEW_META_NAME)(OsError::of_errno(errno)))?;
 
         let (meta, data) = (File::from(meta), File::from(data));

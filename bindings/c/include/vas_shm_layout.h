@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 /* SHA-256 of layout/v1.txt: the same digest stands in PROTOCOL.md. */
-#define VAS_SHM_LAYOUT_SHA256 "23fc4adfcee71b6f04bb46a442867caddd4957fb20a39490637c32020712473b"
+#define VAS_SHM_LAYOUT_SHA256 "b1871ec6157821d348c6c0ce7dfdaf8c7a4e7e41240f2d7366a05e4f99e6a8d1"
 
 /* The version that this header knows; a reader accepts every version >= 1 (CHANGE-4). */
 #define VAS_SHM_VERSION 1u
@@ -64,6 +64,9 @@
 #define VAS_SHM_DATA_NAME "frame.data"
 /* where the cameras' directories are unless an operator says otherwise */
 #define VAS_SHM_DEFAULT_BASE "/dev/shm/vas"
+/* bytes of the whole header of VAS_SHM_VERSION, and of one record of its slot table */
+#define VAS_SHM_SIZEOF_HEADER 768u
+#define VAS_SHM_SIZEOF_SLOT_RECORD 64u
 
 /* Offsets in bytes from the start of frame.meta. */
 #define VAS_SHM_OFFSET_VERSION 0u
@@ -133,7 +136,7 @@ struct vas_shm_header {
     uint64_t generation;         /* C, since 1: CLOCK_MONOTONIC in nanoseconds when this pair was built, made to rise; differs for every pair of files */
     uint64_t heartbeat_ns;       /* A, since 1: CLOCK_MONOTONIC in nanoseconds, changed at least once a second while the server lives, idle or not; set before the files are visible */
     uint64_t frame_period_ns;    /* A, since 1: expected time between frames in nanoseconds, 0 = unknown; a hint for pollers */
-    uint8_t magic[8];            /* C, since 1: "VASFRAME" (the version has to come first, so the magic stands here) */
+    uint8_t magic[8];            /* C, since 1: VASFRAME in ASCII (the version has to come first, so the magic stands here) */
     uint8_t reserved[128];       /* -, since 1: written as zero, never inspected */
     struct vas_shm_slot_record slot[VAS_SHM_MAX_SLOTS];
 };

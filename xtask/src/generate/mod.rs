@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 use crate::failure::{Context, Failure, Outcome};
 use crate::layout;
-use crate::layout::compiled::Field;
+use crate::layout::compiled::{CONSTANTS, FIELDS, Field, Value};
 use crate::ui;
 use crate::workspace::Workspace;
 
@@ -36,6 +36,7 @@ const ALL: &[Generated] = &[
 /// Writes every file that is not what the table makes of it; with `check`, fails instead.
 pub(crate) fn command(workspace: &Workspace, check: bool) -> Outcome {
     ui::stage("Generated files");
+    printable()?;
     let digest = digest();
     let mut stale = Vec::new();
     for Generated { path, text } in ALL {
@@ -64,6 +65,37 @@ pub(crate) fn command(workspace: &Workspace, check: bool) -> Outcome {
             stale.join(", ")
         )))
     }
+}
+
+/// Whether every text of the table can be written into all of the files as it is.
+fn printable() -> Outcome {
+    let fields = FIELDS.iter().map(|field| (field.name, field.meaning));
+    let constants = CONSTANTS.iter().map(|constant| (constant.name, constant.meaning));
+    let texts = CONSTANTS.iter().filter_map(|constant| match constant.value {
+        Value::Text(text) => Some((constant.name, text)),
+        Value::Number(_) | Value::Bytes(_) => None,
+    });
+    let problem = fields.chain(constants).chain(texts).find_map(|(name, text)| not_printable(name, text));
+    problem.map_or(Ok(()), |problem| Err(Failure::new(problem)))
+}
+
+/// What a text must not hold: it becomes a comment in C and in Python, a cell of a table, and a string between quotes.
+fn not_printable(name: &str, text: &str) -> Option<String> {
+    let refused = ["*/", "|", "\\", "\""].into_iter().find(|mark| text.contains(mark));
+    let what = match refused {
+        Some("\"") => "a double quote, which would end a string".to_owned(),
+        Some(mark) => format!("`{mark}`, which would end a comment, a cell or a string"),
+        None if text.chars().any(char::is_control) => "a line break or another control character".to_owned(),
+        None => return None,
+    };
+    Some(format!(
+        "layout.rs: the text of {name} has {what} in a generated file: write it in other words: {text:?}"
+    ))
+}
+
+/// Whether the field's type is so many bytes, rather than a number.
+fn is_bytes(field: &Field) -> bool {
+    field.ty == format!("{} bytes", field.size)
 }
 
 fn write(file: &Path, text: &str) -> Outcome {
@@ -107,9 +139,25 @@ mod tests {
     }
 
     #[test]
+    fn a_text_that_would_end_its_comment_its_cell_or_its_string_is_refused() {
+        for (text, what) in [
+            ("one */ two", "`*/`, which would end"),
+            ("one | two", "`|`, which would end"),
+            ("one \\ two", "`\\`, which would end"),
+            ("one \" two", "a double quote"),
+            ("one\ntwo", "a line break"),
+        ] {
+            let problem = not_printable("width", text).unwrap();
+            assert!(problem.contains("the text of width has") && problem.contains(what), "{problem}");
+        }
+        assert_eq!(not_printable("width", "pixels per row, 1 to 16384 (§3) / 2 * 'x'"), None);
+        assert!(printable().is_ok());
+    }
+
+    #[test]
     fn every_field_and_every_constant_reaches_every_language() {
         let (c, python) = (c::text("0"), python::text("0"));
-        for field in &layout::compiled::FIELDS {
+        for field in &FIELDS {
             let (name, record) = match slot_field(field) {
                 Some(name) => (name, "SLOT_"),
                 None => (field.name, ""),
@@ -118,7 +166,7 @@ mod tests {
             assert!(c.contains(&line), "{line}");
             assert!(python.contains(&format!("    \"{name}\": (")), "{name}");
         }
-        for constant in layout::compiled::CONSTANTS {
+        for constant in CONSTANTS {
             assert!(c.contains(&format!("#define VAS_SHM_{} ", constant.name)), "{}", constant.name);
             assert!(python.contains(&format!("\n{}: Final = ", constant.name)), "{}", constant.name);
         }

@@ -340,13 +340,15 @@ fn read_by_version_1(workspace: &Workspace, copy: &Copy, shared_memory: &Path) -
     Ok(told)
 }
 
-/// What the patch appends, as it stands in the file: read by this program, which knows nothing else of version 2.
+/// What the edits append, as it stands in the file: read by this program, which knows nothing else of version 2.
 #[derive(Default)]
 struct Appended {
     version: u32,
+    header_size: u32,
     bitrate_kbps: u32,
     slot_0_flags: u64,
     slot_0_camera_time_ns: u64,
+    connected_ns: u64,
 }
 
 impl Appended {
@@ -360,15 +362,19 @@ impl Appended {
         let u64_at = |offset| Some(u64::from(u32_at(offset)?) | u64::from(u32_at(offset + 4)?) << 32);
         Some(Self {
             version: u32_at(0)?,
+            header_size: u32_at(4)?,
             bitrate_kbps: u32_at(128)?,
             slot_0_flags: u64_at(280)?,
             slot_0_camera_time_ns: u64_at(288)?,
+            connected_ns: u64_at(768)?,
         })
     }
 
-    /// Version 2, with a value in each field that it appends, and the bit that says so of the frame's.
+    /// Version 2, with a value at each of the three cursors, and the bit that says so of the frame's.
     fn is_filled(&self) -> bool {
         self.version == 2
+            && self.header_size == 776
+            && self.connected_ns != 0
             && self.bitrate_kbps != 0
             && self.slot_0_flags & 2 != 0
             && self.slot_0_camera_time_ns != 0
@@ -377,10 +383,12 @@ impl Appended {
 
 impl fmt::Display for Appended {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { version, bitrate_kbps, slot_0_flags, slot_0_camera_time_ns } = self;
+        let Self { version, header_size, bitrate_kbps, slot_0_flags, slot_0_camera_time_ns, connected_ns } =
+            self;
         write!(
             f,
-            "version {version}, bitrate_kbps {bitrate_kbps}, slot[0].flags {slot_0_flags}, slot[0].camera_time_ns {slot_0_camera_time_ns}"
+            "version {version}, header_size {header_size}, bitrate_kbps {bitrate_kbps}, slot[0].flags {slot_0_flags}, \
+             slot[0].camera_time_ns {slot_0_camera_time_ns}, connected_ns {connected_ns}"
         )
     }
 }

@@ -59,6 +59,8 @@ rules! {
         "readers would use the value in files of a version that does not have it, or ignore it where it holds";
     ConstantSameMeaning "CONSTANT_SAME_MEANING"
         "old readers go on acting on the old meaning, and nobody tells them";
+    ConstantNoCollision "CONSTANT_NO_COLLISION"
+        "readers could not tell two states or two bits of flags from each other, or the generated files would define one name twice";
     FieldNoDelete "FIELD_NO_DELETE"
         "readers that know the field would take whatever comes to stand there for it";
     FieldNoReserve "FIELD_NO_RESERVE"
@@ -126,6 +128,16 @@ impl fmt::Display for Finding {
         write!(f, "{}: {}", self.rule.name(), self.what)
     }
 }
+
+/// Constants of one family, by the beginning of their names, are different values...
+const VALUES: &[&str] = &["STATE_", "COLOR_RANGE_"];
+/// ...or one bit each, and no two the same.
+const BITS: &[&str] = &["FLAG_", "FRAME_FLAG_"];
+/// Names that the generated files give to something else begin like this...
+const TAKEN_BEGINNINGS: &[&str] = &["OFFSET_", "SLOT_OFFSET_", "SIZEOF_"];
+/// ...or are these.
+const TAKEN: &[&str] =
+    &["VERSION", "LAYOUT_SHA256", "LAYOUT_H", "STATIC_ASSERT", "H", "FIELDS", "SLOT_FIELDS"];
 
 const OF_VERSION: u8 = 0;
 const OF_CONSTANT: u8 = 1;
@@ -401,6 +413,7 @@ impl<'a> Check<'a> {
 
     /// What holds for every table by itself.
     fn is_well_formed(&mut self) {
+        self.constants_collide();
         for field in &self.new.fields {
             let fits = match (field.ty.as_str(), field.kind) {
                 ("u8", Kind::Constant) => field.size == 1,
@@ -431,6 +444,37 @@ impl<'a> Check<'a> {
         self.is_covered(0, RECORD, |field| !is_of_frame(field) && field.offset < TAIL_CURSOR);
         self.is_covered(RECORD, record_end, is_of_frame);
         self.is_covered(TAIL_CURSOR, header_end, |field| !is_of_frame(field) && field.offset >= TAIL_CURSOR);
+    }
+
+    /// Constants of the new table that cannot be told from each other, or from what the generated files have besides.
+    fn constants_collide(&mut self) {
+        let new = self.new;
+        for (place, constant) in new.constants.iter().enumerate() {
+            let Constant { name, value, .. } = constant;
+            let family = |families: &[&str]| families.iter().any(|family| name.starts_with(family));
+            let (values, bits) = (family(VALUES), family(BITS));
+            let mut add = |what| self.add(Rule::ConstantNoCollision, OF_CONSTANT, place as u64, what);
+            if TAKEN.contains(&name.as_str()) || TAKEN_BEGINNINGS.iter().any(|taken| name.starts_with(taken))
+            {
+                add(format!("{name} is a name that generated files give to something else"));
+            }
+            if bits && !constant.number().is_some_and(u64::is_power_of_two) {
+                add(format!("{name} is {value}, which is not one bit"));
+            }
+            let same = new.constants[..place]
+                .iter()
+                .filter(|other| (values || bits) && family_of(&other.name) == family_of(name));
+            for other in same {
+                // A mask of several bits shares some without being equal.
+                let collide = match (constant.number(), other.number()) {
+                    (Some(one), Some(other)) if bits => one & other != 0,
+                    _ => value == &other.value,
+                };
+                if collide {
+                    add(format!("{name} is {value}, and {} is {} already", other.name, other.value));
+                }
+            }
+        }
     }
 
     /// The rows that are meant, one behind the other, leave no byte out and share none.
@@ -575,6 +619,11 @@ impl Cursors {
         let fits_before_slots = aligned(self.stream).saturating_add(field.size) <= RECORD;
         if fits_before_slots { aligned(self.stream) } else { aligned(self.tail) }
     }
+}
+
+/// The family that a constant belongs to by its name.
+fn family_of(name: &str) -> Option<&'static str> {
+    VALUES.iter().chain(BITS).copied().find(|family| name.starts_with(family))
 }
 
 fn is_of_frame(field: &Field) -> bool {

@@ -33,6 +33,16 @@ pub(crate) struct Constant {
     pub(crate) meaning: String,
 }
 
+impl Constant {
+    /// Its value, if that is a number.
+    pub(crate) fn number(&self) -> Option<u64> {
+        match self.value.strip_prefix("0x") {
+            Some(digits) => u64::from_str_radix(digits, 16).ok(),
+            None => self.value.parse().ok(),
+        }
+    }
+}
+
 /// Whether a field may change while its file is visible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
