@@ -170,6 +170,10 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: probe BASE CAMERA < commands\n");
         return 2;
     }
+    if (!vas_shm_camera_id_is_valid(argv[2])) { /* FILE-2 */
+        fprintf(stderr, "probe: \"%s\" is no camera id\n", argv[2]);
+        return 2;
+    }
     memset(&frame, 0, sizeof frame);
     while (fgets(line, sizeof line, stdin) != NULL) {
         line[strcspn(line, "\n")] = '\0';

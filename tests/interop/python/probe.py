@@ -131,6 +131,11 @@ def main() -> int:
     if len(sys.argv) != 3:
         print("probe.py: give BASE CAMERA", file=sys.stderr)
         return 2
+    try:
+        vas.check_camera_id(sys.argv[2])
+    except ValueError as error:
+        print(f"probe.py: {error}", file=sys.stderr)
+        return 2
     probe = Probe(sys.argv[1], sys.argv[2])
     for line in sys.stdin:
         print(probe.answer(line.rstrip("\n")), flush=True)

@@ -398,6 +398,14 @@ def _open_once(meta_path: str, data_path: str, owner_uid: int | None) -> Pair | 
         os.close(meta)
 
 
+def check_camera_id(camera: str) -> None:
+    """Raises ValueError for what is no camera id, before a path is made of it (FILE-2)."""
+    if _CAMERA_ID.fullmatch(camera) is None:
+        raise ValueError(
+            f"{camera!r} is no camera id: give 1 to 64 ASCII letters, digits, _ and -, the first a letter or digit"
+        )
+
+
 def open_pair(base: PathLike, camera: str, owner_uid: int | None = None) -> Pair | NotYet | Refused:
     """Opens a camera's two files (section 9): ready, not there yet, or refused.
 
@@ -406,10 +414,7 @@ def open_pair(base: PathLike, camera: str, owner_uid: int | None = None) -> Pair
     OSError for what says nothing of the pair (OPEN-4).
     """
     check_machine()
-    if _CAMERA_ID.fullmatch(camera) is None:
-        raise ValueError(
-            f"{camera!r} is no camera id: give 1 to 64 ASCII letters, digits, _ and -, the first a letter or digit"
-        )
+    check_camera_id(camera)
     folder = os.path.join(os.fspath(base), camera)
     answer: Pair | NotYet | Refused = NotYet(Reason.MIXED_PAIR)
     for _ in range(MIXED_PAIR_TRIES):

@@ -21,12 +21,12 @@ use vas_shm_proto::{DATA_NAME, META_NAME};
 use crate::lease::Lease;
 use crate::schema::{Case, Directory, File, Kind, Latest, Open, Step, Store};
 
-/// The camera that every vector is staged as.
-pub const CAMERA: &str = "vector";
 /// How long a reader may think about one answer. Generous: an interpreter on a busy machine has to start within it.
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 /// Where `data_inode` stands in `frame.meta`.
 const DATA_INODE: std::ops::Range<usize> = 88..96;
+/// How a probe ends that was started with something that is no camera id.
+const USAGE: i32 = 2;
 /// Lines of a probe's stderr that are shown.
 const STDERR_LINES: usize = 5;
 
@@ -162,17 +162,22 @@ fn run_one(vector: &Vector, all: &[Vector], program: &[OsString]) -> Result<Vec<
         Err(sentence) => return Ok(vec![sentence]),
     };
     let mut mismatches = Vec::new();
+    if vector.case.open == Open::NoCameraId {
+        probe.end(&mut mismatches, USAGE);
+        return Ok(mismatches);
+    }
     if let Err(Broken(sentence)) = converse(vector, &mut stage, &mut probe, &mut mismatches) {
         mismatches.push(sentence);
         probe.kill();
     }
-    probe.end(&mut mismatches);
+    probe.end(&mut mismatches, 0);
     Ok(mismatches)
 }
 
 /// The files of a vector in a fresh directory, which goes when this goes.
 struct Stage<'v> {
     base: TempDir,
+    camera: &'v str,
     all: &'v [Vector],
     inode: u64,
     planes: usize,
@@ -186,7 +191,7 @@ impl<'v> Stage<'v> {
             .prefix("vas-vector-")
             .tempdir_in(&shm)
             .map_err(|error| format!("make a directory in {}: {error}", shm.display()))?;
-        let mut stage = Self { base, all, inode: 0, planes: 0, lease: None };
+        let mut stage = Self { base, camera: &vector.case.camera, all, inode: 0, planes: 0, lease: None };
         if vector.case.directory == Directory::Present {
             stage.fill(vector).map_err(|error| format!("stage the files in {}: {error}", shm.display()))?;
         }
@@ -194,7 +199,7 @@ impl<'v> Stage<'v> {
     }
 
     fn camera(&self) -> PathBuf {
-        self.base.path().join(CAMERA)
+        self.base.path().join(self.camera)
     }
 
     fn fill(&mut self, vector: &Vector) -> std::io::Result<()> {
@@ -249,6 +254,11 @@ impl<'v> Stage<'v> {
         }
     }
 
+    fn vector(&self, name: &str) -> Result<&'v Vector, String> {
+        let vector = self.all.iter().find(|vector| vector.case.name == *name);
+        vector.ok_or_else(|| format!("there is no vector {name}"))
+    }
+
     /// What the writer does in a step.
     fn act(&mut self, step: &Step) -> std::io::Result<()> {
         let open = |name| fs::File::options().write(true).open(self.camera().join(name));
@@ -267,11 +277,7 @@ impl<'v> Stage<'v> {
                 open(DATA_NAME)?.write_all_at(&vec![fill.byte; fill.bytes as usize], u64::from(fill.offset))
             }
             Step::RenamePair { rename_pair } => {
-                let other = self
-                    .all
-                    .iter()
-                    .find(|vector| vector.case.name == *rename_pair)
-                    .ok_or_else(|| std::io::Error::other(format!("there is no vector {rename_pair}")))?;
+                let other = self.vector(rename_pair).map_err(std::io::Error::other)?;
                 self.inode = self.build(other, ".frame.data.new", ".frame.meta.new")?;
                 for name in [DATA_NAME, META_NAME] {
                     fs::rename(self.camera().join(format!(".{name}.new")), self.camera().join(name))?;
@@ -279,7 +285,7 @@ impl<'v> Stage<'v> {
                 Ok(())
             }
             Step::Unlink { unlink } => fs::remove_file(self.camera().join(format!("frame.{unlink}"))),
-            Step::Planes { .. } | Step::Do { .. } => Ok(()),
+            Step::Planes { .. } | Step::Header { .. } | Step::Do { .. } => Ok(()),
         }
     }
 }
@@ -340,6 +346,13 @@ fn converse(
             }
             Step::Planes { luma_sha256, chroma_sha256 } => {
                 planes(probe, stage, wrong, luma_sha256, chroma_sha256)?;
+            }
+            Step::Header { header_of } => {
+                let other = &stage.vector(header_of).map_err(Broken)?.case;
+                let header = other.header.clone();
+                let mut header = header.ok_or_else(|| Broken(format!("{header_of} has no header")))?;
+                header.data_inode.0 = stage.inode;
+                expect(probe, wrong, "header", &header.line())?;
             }
             step => {
                 stage.act(step).map_err(|error| Broken(format!("the writer's step {step:?}: {error}")))?;
@@ -403,6 +416,7 @@ struct Probe {
     stdin: Option<ChildStdin>,
     answers: Receiver<String>,
     stderr: Option<JoinHandle<String>>,
+    camera: String,
 }
 
 impl Probe {
@@ -416,7 +430,7 @@ impl Probe {
             return Ok(Err("no program was given".to_owned()));
         };
         let mut command = Command::new(name);
-        command.args(args).arg(stage.base.path()).arg(CAMERA);
+        command.args(args).arg(stage.base.path()).arg(stage.camera);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = if unprivileged { spawn_unprivileged(command)? } else { spawn(command) };
         let mut child = match child {
@@ -442,7 +456,7 @@ impl Probe {
             lines[lines.len().saturating_sub(STDERR_LINES)..].join(" | ")
         });
         let stdin = child.stdin.take();
-        Ok(Ok(Self { child, stdin, answers, stderr: Some(stderr) }))
+        Ok(Ok(Self { child, stdin, answers, stderr: Some(stderr), camera: stage.camera.to_owned() }))
     }
 
     fn ask(&mut self, command: &str) -> Result<String, Broken> {
@@ -481,8 +495,8 @@ impl Probe {
         }
     }
 
-    /// Ends the conversation: the reader has to end well and without another word.
-    fn end(mut self, wrong: &mut Vec<String>) {
+    /// Ends the conversation: the reader has to end with this exit code and without another word.
+    fn end(mut self, wrong: &mut Vec<String>, exit_code: i32) {
         self.stdin = None;
         let before = wrong.len();
         loop {
@@ -497,8 +511,14 @@ impl Probe {
             }
         }
         match self.wait(ANSWER_LIMIT) {
-            Ok(Some(status)) if status.success() => {}
-            Ok(Some(status)) => wrong.push(format!("the reader ended with {status}")),
+            Ok(Some(status)) if status.code() == Some(exit_code) => {}
+            Ok(Some(status)) if exit_code == 0 => wrong.push(format!("the reader ended with {status}")),
+            Ok(Some(status)) => {
+                wrong.push(format!(
+                    "the reader has to end with exit code {exit_code}, as {:?} is no camera id, and ended with {status}",
+                    self.camera
+                ));
+            }
             Ok(None) => wrong.push("the reader does not end when its input ends".to_owned()),
             Err(error) => wrong.push(format!("wait for the reader: {error}")),
         }

@@ -11,6 +11,8 @@ use vas_shm_reader::{Absent, CameraId, Found, Frame, FrameId, Opened, Options, R
 /// In what a probe is wrong on purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Fault {
+    /// Takes anything for a camera id.
+    Camera,
     /// Takes whatever it should refuse for "not there yet".
     Refuse,
     /// Names another field than the one that was refused.
@@ -44,7 +46,7 @@ pub enum Fault {
 /// Carries out commands until the input ends.
 ///
 /// # Errors
-/// Input, output or the files of `planes` cannot be used.
+/// Input or output cannot be used.
 pub fn run(
     base: &Path,
     camera: &CameraId,
@@ -53,23 +55,22 @@ pub fn run(
     mut output: impl Write,
 ) -> io::Result<()> {
     let mut lines = input.lines();
-    while let Some(line) = lines.next() {
-        let line = line?;
+    let mut asked = lines.next().transpose()?;
+    while let Some(line) = asked.take() {
         let opened = (line == "open").then(|| vas_shm_reader::open(base, camera, &Options::new()));
         let answer = match opened {
             Some(Opened::Ready(reader)) => {
                 say(&mut output, "ready")?;
                 let mut pair = Pair { reader: &reader, fault, seen: None, held: None };
-                loop {
-                    let Some(line) = lines.next() else { return Ok(()) };
-                    let line = line?;
-                    if line == "close" {
-                        break;
+                // Another `open` closes the pair as `close` does.
+                asked = loop {
+                    let Some(line) = lines.next().transpose()? else { return Ok(()) };
+                    if line == "close" || line == "open" {
+                        break Some(line);
                     }
-                    let answer = pair.answer(&line)?;
-                    say(&mut output, &answer)?;
-                }
-                "ok".to_owned()
+                    say(&mut output, &pair.answer(&line))?;
+                };
+                continue;
             }
             Some(Opened::NotYet(why)) => match fault {
                 Some(Fault::Wait) => "refused frame.meta".to_owned(),
@@ -78,12 +79,15 @@ pub fn run(
             Some(Opened::Refused(why)) => match fault {
                 Some(Fault::Refuse) => "not_there_yet missing".to_owned(),
                 Some(Fault::Field) => "refused generation".to_owned(),
+                // The reader's own error, which says nothing of the pair (OPEN-4).
+                _ if matches!(why, Refused::Io { .. }) => format!("error {why}"),
                 _ => format!("refused {}", field(&why)),
             },
             None if line == "close" => "ok".to_owned(),
             None => format!("error nothing is open, so there is no answer to {line}"),
         };
         say(&mut output, &answer)?;
+        asked = lines.next().transpose()?;
     }
     Ok(())
 }
@@ -108,10 +112,7 @@ fn reason(why: &Absent) -> &'static str {
 fn field(why: &Refused) -> String {
     match why {
         Refused::Header { why, .. } => why.field().to_owned(),
-        Refused::NotRegular { path, .. }
-        | Refused::Access { path, .. }
-        | Refused::Owner { path, .. }
-        | Refused::Io { path, .. } => {
+        Refused::NotRegular { path, .. } | Refused::Access { path, .. } | Refused::Owner { path, .. } => {
             path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
         }
         _ => "unknown".to_owned(),
@@ -127,9 +128,9 @@ struct Pair<'r> {
 }
 
 impl<'r> Pair<'r> {
-    fn answer(&mut self, line: &str) -> io::Result<String> {
+    fn answer(&mut self, line: &str) -> String {
         let fault = self.fault;
-        Ok(match line.split_once(' ') {
+        match line.split_once(' ') {
             None => match line {
                 "header" => self.header(),
                 "latest" => {
@@ -160,14 +161,14 @@ impl<'r> Pair<'r> {
                 Err(error) => format!("error {id} is no number of a frame: {error}"),
             },
             Some(("planes", prefix)) => match self.held {
-                Some(frame) => {
-                    self.planes(&frame, prefix)?;
-                    "ok".to_owned()
-                }
+                Some(frame) => match self.planes(&frame, prefix) {
+                    Ok(()) => "ok".to_owned(),
+                    Err(error) => format!("error write {prefix}: {error}"),
+                },
                 None => "error no frame is held".to_owned(),
             },
             Some(_) => format!("error {line} is no command"),
-        })
+        }
     }
 
     fn found(&mut self, found: Found<'r>) -> String {

@@ -37,6 +37,9 @@ pub struct Case {
     pub about: String,
     /// The clauses of `PROTOCOL.md` that it proves.
     pub clauses: Vec<String>,
+    /// The camera's id, or what is none, that the reader is started with.
+    #[serde(default = "vector", skip_serializing_if = "is_vector")]
+    pub camera: String,
     /// Whether the camera's directory is there at all.
     #[serde(default, skip_serializing_if = "Directory::is_present")]
     pub directory: Directory,
@@ -63,6 +66,17 @@ pub struct Case {
     /// A conversation after another open: what a writer stores, and what the reader says then.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<Step>,
+}
+
+/// The camera that a vector is staged as unless it says another.
+const CAMERA: &str = "vector";
+
+pub(crate) fn vector() -> String {
+    CAMERA.to_owned()
+}
+
+fn is_vector(camera: &String) -> bool {
+    camera == CAMERA
 }
 
 /// Whether the camera's directory is there.
@@ -141,6 +155,8 @@ pub enum Open {
         /// What it has to be.
         bound: String,
     },
+    /// Nothing is opened, as the camera's id is none: the probe ends at once with exit code 2.
+    NoCameraId,
 }
 
 /// The constants of a header that was accepted.
@@ -227,6 +243,11 @@ pub enum Step {
         luma_sha256: String,
         /// SHA-256 of the packed chroma plane.
         chroma_sha256: String,
+    },
+    /// The header, which has to be that of another vector.
+    Header {
+        /// The other vector's name.
+        header_of: String,
     },
     /// A command for the reader, and its answer.
     Do {
@@ -322,6 +343,7 @@ impl Open {
             Self::Ready => "ready".to_owned(),
             Self::NotThereYet { reason } => format!("not_there_yet {reason}"),
             Self::Refused { field, .. } => format!("refused {field}"),
+            Self::NoCameraId => "error this is no camera id".to_owned(),
         }
     }
 }

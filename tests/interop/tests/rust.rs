@@ -26,10 +26,12 @@ fn the_rust_reader_reads_every_conformance_file() {
 fn a_reader_that_is_wrong_in_one_thing_fails_where_that_thing_is_asked_for() {
     // The fault, a vector that has to notice it, and what is said then.
     let faults = [
+        ("camera", "refuse/no-camera-id-dots", "exit code 2, as \"..\" is no camera id"),
         ("refuse", "refuse/stride-31-for-31", "`refused stride`, the reader says `not_there_yet missing`"),
         ("field", "refuse/stride-31-for-31", "`refused stride`, the reader says `refused generation`"),
         ("wait", "wait/stopped", "`not_there_yet stopped`, the reader says `refused frame.meta`"),
         ("header", "accept/color-bt2020-pq", "color_primaries=9"),
+        ("header", "accept/another-pair-takes-the-names", "step 9: `header` has to be answered with"),
         ("intact", "accept/overwritten-while-held", "`intact` has to be answered with `no`"),
         ("planes", "accept/picture-3x3", "the chroma plane has SHA-256"),
         ("latest", "wait/newest-claimed", "`latest` has to be answered with `nothing`"),

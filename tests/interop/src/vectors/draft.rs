@@ -3,7 +3,7 @@
 use vas_shm_proto::layout::{FIELDS, SLOT_RECORD_SIZE};
 
 use crate::harness::{Vector, sha256};
-use crate::schema::{Big, Case, Directory, Fields, File, Fill, Frame, Kind, Latest, Open, Step, Store};
+use crate::schema::{self, Big, Case, Directory, Fields, File, Fill, Frame, Kind, Latest, Open, Step, Store};
 
 /// The newest frame of most vectors: numbers begin in the billions (HEAD-9). Its remainder by 2, 4, 5 and 8 is 0, by 3 it is 2.
 pub(super) const NEWEST: u64 = 5_000_000_000;
@@ -56,6 +56,7 @@ pub(super) struct Draft {
     pub(super) meta_kind: Kind,
     pub(super) data_kind: Kind,
     pub(super) directory: Directory,
+    pub(super) camera: String,
     pub(super) inode_xor: u64,
     /// Bytes that are put over everything else at the end.
     pub(super) pokes: Vec<(usize, Vec<u8>)>,
@@ -85,7 +86,8 @@ impl Draft {
             slot_table_offset: 256,
             color: [1, 1, 1, 1],
             data_file_size: 0,
-            generation: 5_000_000_000_000,
+            // The first number is generation / 1000 (HEAD-9), which leaves room for 100 frames up to the newest.
+            generation: 4_999_999_900_000,
             heartbeat_ns: 5_000_000_000_000,
             frame_period_ns: 40_000_000,
             magic: *b"VASFRAME",
@@ -95,6 +97,7 @@ impl Draft {
             meta_kind: Kind::Regular,
             data_kind: Kind::Regular,
             directory: Directory::Present,
+            camera: schema::vector(),
             inode_xor: 0,
             pokes: Vec::new(),
             steps: Vec::new(),
@@ -192,6 +195,18 @@ impl Draft {
         self.store_u64(record, id);
         self.store_u64(16, timestamp_ns(id));
         self.store_u64(8, id);
+    }
+
+    /// What the words are now.
+    pub(super) fn observe(&mut self, state: &str, is_idle: bool) {
+        let (idle, id) = (u8::from(is_idle), self.frame_id);
+        let (heartbeat, period) = (self.heartbeat_ns, self.frame_period_ns);
+        self.ask(
+            "observe",
+            &format!(
+                "state={state} idle={idle} frame_id={id} heartbeat_ns={heartbeat} frame_period_ns={period}"
+            ),
+        );
     }
 
     /// The held frame has this one byte everywhere.
@@ -332,6 +347,11 @@ impl Draft {
         self.finish(name, about, clauses, Open::Refused { field, value, bound }, None, Vec::new(), None)
     }
 
+    /// The vector of something that is no camera id.
+    pub(super) fn no_camera_id(self, name: &str, about: &str) -> Vector {
+        self.finish(name, about, &["FILE-2"], Open::NoCameraId, None, Vec::new(), None)
+    }
+
     /// The vector of a pair that is not there yet.
     pub(super) fn not_yet(self, name: &str, about: &str, clauses: &[&str], reason: &str) -> Vector {
         let open = Open::NotThereYet { reason: reason.to_owned() };
@@ -362,6 +382,7 @@ impl Draft {
             name: name.to_owned(),
             about: about.to_owned(),
             clauses: clauses.iter().map(|&clause| clause.to_owned()).collect(),
+            camera: self.camera.clone(),
             directory: self.directory,
             meta: file(self.meta_kind, self.meta_bytes),
             data: file(self.data_kind, self.data_bytes as u32),

@@ -16,6 +16,9 @@ pub const MANIFEST: &str = "MANIFEST";
 /// What is written by hand and stands beside the files that are made.
 const BY_HAND: &str = "README.md";
 const PROTOCOL: &str = include_str!("../../../../vas-shm-proto/PROTOCOL.md");
+const README: &str = include_str!("../../../../vas-shm-proto/conformance/README.md");
+/// Between these README.md names the clauses of readers that no vector proves.
+const UNPROVEN: [&str; 2] = ["<!-- begin unproven", "<!-- end unproven -->"];
 
 /// One sentence if it went well, one for each thing that did not.
 pub type Outcome = Result<String, Vec<String>>;
@@ -73,7 +76,7 @@ fn manifest(vectors: &[Vector], files: &BTreeMap<String, Vec<u8>>) -> String {
 fn faults(vectors: &[Vector]) -> Vec<String> {
     let mut faults = Vec::new();
     let mut names = BTreeSet::new();
-    let of_writers = clauses_of_writers();
+    let of_writers = clauses_of("writer");
     for case in vectors.iter().map(|vector| &vector.case) {
         if !names.insert(&case.name) {
             faults.push(format!("there are two vectors {}", case.name));
@@ -93,14 +96,49 @@ fn faults(vectors: &[Vector]) -> Vec<String> {
             }
         }
     }
+    let proven: BTreeSet<_> =
+        vectors.iter().flat_map(|vector| &vector.case.clauses).map(String::as_str).collect();
+    faults.extend(unproven_faults(&proven, README));
     faults
 }
 
-/// The clauses that the last table of PROTOCOL.md gives to writers alone.
-fn clauses_of_writers() -> BTreeSet<String> {
-    let row = PROTOCOL.lines().find_map(|line| line.strip_prefix("| writer |")).unwrap_or_default();
+/// Whether README.md names those clauses of readers that no vector proves, all of them and no other.
+fn unproven_faults(proven: &BTreeSet<&str>, readme: &str) -> Vec<String> {
+    let of_readers = clauses_of("reader");
+    let section = readme.split_once(UNPROVEN[0]).and_then(|(_, rest)| rest.split_once(UNPROVEN[1]));
+    let Some((section, _)) = section else {
+        return vec![format!("README.md has no section between {} and {}", UNPROVEN[0], UNPROVEN[1])];
+    };
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| ")?.split_once(" | "));
+    let named: BTreeSet<_> = rows.flat_map(|(clauses, _)| clauses_in(clauses)).collect();
+    let is_proven = |clause: &&String| proven.contains(clause.as_str());
+    let mut faults = Vec::new();
+    for clause in of_readers.iter().filter(|clause| !is_proven(clause) && !named.contains(*clause)) {
+        faults.push(format!(
+            "no vector proves {clause}, and README.md does not say so under \"What is not here\""
+        ));
+    }
+    for clause in named.iter().filter(is_proven) {
+        faults.push(format!("README.md says that no vector proves {clause}, and one does"));
+    }
+    for clause in named.difference(&of_readers) {
+        faults.push(format!(
+            "README.md says that no vector proves {clause}, which PROTOCOL.md gives to no reader"
+        ));
+    }
+    faults
+}
+
+/// The clauses that the last table of PROTOCOL.md gives to one role alone.
+fn clauses_of(role: &str) -> BTreeSet<String> {
+    let row = PROTOCOL.lines().find_map(|line| line.strip_prefix(&format!("| {role} |")));
+    clauses_in(row.unwrap_or_default().trim_end_matches('|'))
+}
+
+/// Every clause of a list such as `PUB-1 to 10, COLOR-4`.
+fn clauses_in(list: &str) -> BTreeSet<String> {
     let mut clauses = BTreeSet::new();
-    for part in row.trim_end_matches('|').split(',') {
+    for part in list.split(',') {
         // `PUB-1 to 10` or `COLOR-4`.
         let Some((area, numbers)) = part.trim().split_once('-') else { continue };
         let (first, last) = numbers.split_once(" to ").unwrap_or((numbers, numbers));
@@ -201,4 +239,24 @@ fn said(done: &str, vectors: &[Vector], files: &BTreeMap<String, Vec<u8>>) -> St
         vectors.len(),
         files.len()
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_of_what_no_vector_proves_is_held_to_the_truth() {
+        let of_readers = clauses_of("reader");
+        assert!(of_readers.len() > 50, "{of_readers:?}");
+        let mut proven: BTreeSet<_> = of_readers.iter().map(String::as_str).collect();
+        let readme =
+            |rows| format!("{} -->\n| clauses | why |\n|---|---|\n{rows}{}", UNPROVEN[0], UNPROVEN[1]);
+        assert_eq!(unproven_faults(&proven, &readme("")), Vec::<String>::new());
+        assert_eq!(unproven_faults(&proven, "nothing").len(), 1);
+        assert_eq!(unproven_faults(&proven, &readme("| LIVE-2 to 3, PUB-1 | x |\n")).len(), 3);
+        proven.remove("LIVE-3");
+        assert_eq!(unproven_faults(&proven, &readme("")).len(), 1);
+        assert_eq!(unproven_faults(&proven, &readme("| LIVE-3 | x |\n")), Vec::<String>::new());
+    }
 }

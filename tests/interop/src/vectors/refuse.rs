@@ -2,7 +2,7 @@
 
 use super::draft::{Draft, NEWEST};
 use crate::harness::Vector;
-use crate::schema::Kind;
+use crate::schema::{Directory, Kind};
 
 /// A pair with one frame, changed.
 fn pair(change: impl FnOnce(&mut Draft)) -> Draft {
@@ -19,7 +19,42 @@ pub(super) fn all() -> Vec<Vector> {
     all.extend(table());
     all.extend(slots());
     all.extend(two_faults());
+    all.extend(no_camera_ids());
     all
+}
+
+/// What is no camera id (FILE-2).
+fn no_camera_ids() -> Vec<Vector> {
+    let too_long = "x".repeat(65);
+    [
+        ("empty", "", "An empty id."),
+        ("too-long", &too_long, "65 letters."),
+        ("dot", ".", "The base directory itself."),
+        ("dots", "..", "The directory above the base."),
+        ("slash", "vector/vector", "A path of two components."),
+        ("absolute", "/vector", "An absolute path."),
+        ("dot-first", ".vector", "A name of the writer's own."),
+        ("dash-first", "-vector", "A dash may not come first."),
+        ("underscore-first", "_vector", "An underscore may not come first."),
+        ("dot-inside", "vec.tor", "A dot is none of the characters of an id."),
+        ("space-inside", "vec tor", "A space is none of the characters of an id."),
+        (
+            "line-feed-last",
+            "vector\n",
+            "A line feed at the end, which a `$` of some regular expressions lets through.",
+        ),
+        ("letter-of-latin-1", "v\u{e9}ctor", "A letter that is not ASCII."),
+        ("digit-of-arabic", "\u{663}", "A digit that is not ASCII."),
+    ]
+    .into_iter()
+    .map(|(name, camera, about)| {
+        pair(|d| {
+            (d.meta_kind, d.data_kind, d.directory) = (Kind::Missing, Kind::Missing, Directory::Missing);
+            camera.clone_into(&mut d.camera);
+        })
+        .no_camera_id(&format!("refuse/no-camera-id-{name}"), about)
+    })
+    .collect()
 }
 
 fn files() -> Vec<Vector> {
@@ -47,6 +82,18 @@ fn files() -> Vec<Vector> {
             ["frame.data", found, bound],
         ));
     }
+    all.push(pair(|d| (d.data_kind, d.meta_bytes) = (Kind::Fifo, 512)).refused(
+        "refuse/data-fifo-and-meta-too-short",
+        "frame.data is a FIFO and frame.meta too short: what the names lead to is judged before sizes.",
+        &["OPEN-1", "OPEN-4", "OPEN-6"],
+        ["frame.data", "a FIFO", "a regular file"],
+    ));
+    all.push(pair(|d| (d.meta_kind, d.data_kind) = (Kind::Fifo, Kind::Missing)).refused(
+        "refuse/meta-fifo-and-data-missing",
+        "frame.meta is a FIFO, and there is no frame.data: the first name is judged before the second is opened.",
+        &["OPEN-1", "OPEN-4"],
+        ["frame.meta", "a FIFO", "a regular file"],
+    ));
     for size in [0, 1, 512, 767] {
         all.push(pair(|d| d.meta_bytes = size).refused(
             &format!("refuse/meta-size-{size}"),

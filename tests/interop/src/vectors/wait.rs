@@ -56,6 +56,24 @@ fn missing() -> Vec<Vector> {
             &["OPEN-2"],
             "missing",
         ),
+        pair(|d| (d.data_kind, d.version) = (Kind::Missing, 0)).not_yet(
+            "wait/missing-data-and-version-0",
+            "Only frame.meta, and a header that would be refused: contents are judged after both opens.",
+            &["OPEN-1", "OPEN-2", "OPEN-5"],
+            "missing",
+        ),
+        pair(|d| (d.data_kind, d.meta_bytes) = (Kind::Missing, 0)).not_yet(
+            "wait/missing-data-and-meta-empty",
+            "Only frame.meta, and it is empty: sizes are judged after both opens.",
+            &["OPEN-1", "OPEN-2", "OPEN-6"],
+            "missing",
+        ),
+        pair(|d| (d.meta_kind, d.data_kind) = (Kind::Missing, Kind::Fifo)).not_yet(
+            "wait/missing-meta-and-data-fifo",
+            "frame.data is a FIFO, and there is no frame.meta: the first name that is opened is the answer.",
+            &["OPEN-1", "OPEN-2"],
+            "missing",
+        ),
     ]
 }
 
@@ -149,7 +167,7 @@ fn nothing() -> Vec<Vector> {
     all.push(d.ready(
         "wait/no-frame-yet",
         "A new pair: publish word 0, every slot empty. A slot's 0 is no frame 0.",
-        &["READ-1", "READ-9"],
+        &["READ-1", "READ-9", "READ-14"],
     ));
 
     let mut d = Draft::new();
@@ -166,10 +184,7 @@ fn nothing() -> Vec<Vector> {
     d.publish_all(NEWEST);
     d.records = d.records.map(|record| super::draft::Record { frame_id: 0, ..record });
     d.flags = 1;
-    d.ask(
-        "observe",
-        &format!("state=live idle=1 frame_id={NEWEST} heartbeat_ns=5000000000000 frame_period_ns=40000000"),
-    );
+    d.observe("live", true);
     d.ask("latest", "nothing");
     d.ask("next", "nothing");
     d.write_frame(NEWEST + 1, 77);
@@ -206,7 +221,7 @@ fn nothing() -> Vec<Vector> {
     d.ask_frame("latest", NEWEST + 3);
     all.push(d.ready(
         "wait/lapped",
-        "The newest frame's slot holds the one S later, which is complete but not published yet; then it is.",
+        "The newest frame's slot holds the one S later, complete while the two before it are not there, which no writer does; then it is published. A word other than n is not n.",
         &["READ-2", "HEAD-5"],
     ));
 
@@ -215,10 +230,11 @@ fn nothing() -> Vec<Vector> {
     d.records[newest].frame_id = NEWEST - 3;
     d.ask("latest", "nothing");
     d.ask(&format!("at {NEWEST}"), "gone");
+    d.ask(&format!("at {}", NEWEST - 3), "gone");
     all.push(d.ready(
         "wait/slot-holds-an-older-frame",
-        "The newest frame's slot holds the one S before it: a word other than n is not n, whichever it is.",
-        &["READ-2", "HEAD-5"],
+        "The newest frame's slot holds the one S before it, which no writer leaves there: a word other than n is not n, whichever it is, and n - S is too old to be asked for.",
+        &["READ-2", "READ-9", "HEAD-5"],
     ));
 
     let mut d = Draft::new();
