@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::failure::{Failure, Outcome};
 use crate::leftovers::Folder;
 use crate::workspace::Workspace;
-use crate::{api, clauses, deny, deps, fuzz, generate, layout, msrv, package, run, setup, test, ui, vectors};
+use crate::{api, clauses, deny, deps, fuzz, generate, layout, msrv, package, run, setup, test, torture, ui, vectors};
 
 /// How long CI fuzzes: long enough to notice a target that no longer builds or falls over at once.
 const FUZZ_SECONDS: u64 = 15;
@@ -47,7 +47,7 @@ pub(crate) fn command(workspace: &Workspace) -> Outcome {
         passes("licences", || deny::quick(workspace)),
         passes("generate", || generate::command(workspace, true)),
         passes("clauses", || clauses::command(workspace)),
-        passes("layout", || layout::check(workspace)),
+        ("layout", Box::new(|| layout::check(workspace))),
         passes("rehearsal", || layout::rehearse(workspace, Some(folder.path()))),
         passes("vectors", || vectors::command(workspace, &vectors::Verb::Check)),
         passes("doc", || {
@@ -60,6 +60,7 @@ pub(crate) fn command(workspace: &Workspace) -> Outcome {
         passes("package", || package::command(workspace, package::Tree::AsItStands)),
         ("msrv", Box::new(|| msrv::check(workspace))),
         ("fuzz", Box::new(|| fuzz::quick(workspace, FUZZ_SECONDS))),
+        passes("torture", || torture::quick(workspace, folder.path())),
         passes("left behind", || {
             ui::stage("What this run left behind");
             folder.nothing_left(workspace)

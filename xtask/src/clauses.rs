@@ -5,13 +5,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::process::Command;
 
 use serde_json::Value;
 
 use crate::failure::{Context, Failure, Outcome};
 use crate::workspace::Workspace;
-use crate::{run, ui};
+use crate::{git, ui};
 
 const PROTOCOL: &str = "vas-shm-proto/PROTOCOL.md";
 const TESTING: &str = "docs/testing.md";
@@ -118,10 +117,8 @@ fn summary(places: &[String]) -> String {
 
 /// Files that git knows, or would take in.
 fn tracked(workspace: &Workspace) -> Outcome<Vec<String>> {
-    let mut command = Command::new("git");
-    command.arg("-C").arg(&workspace.root);
-    command.args(["ls-files", "--cached", "--others", "--exclude-standard"]);
-    let mut paths: Vec<_> = run::output(&mut command)?.lines().map(str::to_owned).collect();
+    let list = git::output(&workspace.root, &["ls-files", "--cached", "--others", "--exclude-standard"])?;
+    let mut paths: Vec<_> = list.lines().map(str::to_owned).collect();
     paths.retain(|path| workspace.root.join(path).is_file());
     paths.sort_unstable();
     Ok(paths)

@@ -15,7 +15,7 @@ use clap::Args;
 
 use crate::failure::{Context, Failure, Outcome};
 use crate::workspace::Workspace;
-use crate::{run, setup, ui};
+use crate::{git, run, setup, ui};
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -135,13 +135,12 @@ fn inside(root: &Root, toolchain: &Path, words: &[&str]) -> Command {
 }
 
 fn clone(workspace: &Workspace, root: &Root) -> Outcome {
-    let git = |words: &[&str]| run::output(Command::new("git").arg("-C").arg(&workspace.root).args(words));
-    let head = git(&["rev-parse", "--short", "HEAD"])?;
-    if !git(&["status", "--porcelain"])?.trim().is_empty() {
+    let head = git::output(&workspace.root, &["rev-parse", "--short", "HEAD"])?;
+    if !git::output(&workspace.root, &["status", "--porcelain"])?.trim().is_empty() {
         ui::note("this work tree has changes that are not committed: they are not in the clone");
     }
     run::output(
-        Command::new("git")
+        git::command(&workspace.root)
             .args(["clone", "--quiet", "--no-hardlinks"])
             .arg(&workspace.root)
             .arg(root.path.join("src")),

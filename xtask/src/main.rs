@@ -12,6 +12,7 @@ mod failure;
 mod fresh;
 mod fuzz;
 mod generate;
+mod git;
 mod layout;
 mod leftovers;
 mod msrv;
@@ -22,6 +23,7 @@ mod release;
 mod run;
 mod setup;
 mod test;
+mod torture;
 mod ui;
 mod vectors;
 mod workspace;
@@ -103,6 +105,8 @@ enum Verb {
     Package,
     /// Everything that has to hold before a release, and what a person types then
     Release(release::Options),
+    /// Kill, stop, starve and mislead servers and readers, and see that no reader is misled and no server hurt
+    Torture(torture::Options),
     /// Fuzz the checks of the format (needs a nightly toolchain)
     Fuzz {
         /// For how long, each target
@@ -143,6 +147,7 @@ fn carry_out(verb: Verb) -> Outcome {
         Verb::Deny { quick: false } => deny::command(&workspace()?).map(drop),
         Verb::Package => package::command(&workspace()?, package::Tree::AsItStands),
         Verb::Release(options) => release::command(&workspace()?, &options),
+        Verb::Torture(options) => torture::command(&workspace()?, &options),
         Verb::Fuzz { seconds } => fuzz::command(&workspace()?, seconds),
     }
 }

@@ -3,7 +3,6 @@
 //! It publishes nothing and tags nothing, and there is no way to have it do so: what leaves the house is done by a person.
 
 use std::fs;
-use std::process::Command;
 
 use clap::Args;
 
@@ -12,7 +11,7 @@ use crate::failure::{Context, Failure, Outcome};
 use crate::layout::compiled::VERSION;
 use crate::package::{self, PUBLISHED, Tree};
 use crate::workspace::Workspace;
-use crate::{api, clauses, deny, generate, layout, msrv, run, ui, vectors};
+use crate::{api, clauses, deny, generate, git, layout, msrv, run, ui, vectors};
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -32,7 +31,7 @@ pub(crate) fn command(workspace: &Workspace, options: &Options) -> Outcome {
     let steps: Vec<Step<'_>> = vec![
         passes("clean tree", || clean_tree(workspace)),
         passes("versions", || versions(workspace)),
-        passes("layout", || layout::check(workspace)),
+        ("layout", Box::new(|| layout::check(workspace))),
         passes("generate", || generate::command(workspace, true)),
         passes("clauses", || clauses::command(workspace)),
         passes("vectors", || vectors::command(workspace, &vectors::Verb::Check)),
@@ -57,9 +56,7 @@ pub(crate) fn doc(workspace: &Workspace) -> Outcome {
 
 fn clean_tree(workspace: &Workspace) -> Outcome {
     ui::stage("Is everything committed?");
-    let mut status = Command::new("git");
-    status.arg("-C").arg(&workspace.root).args(["status", "--porcelain"]);
-    let changed = run::output(&mut status)?;
+    let changed = git::output(&workspace.root, &["status", "--porcelain"])?;
     if changed.is_empty() {
         ui::good("nothing is changed, nothing is untracked");
         return Ok(());
@@ -118,7 +115,12 @@ fn what_is_left(workspace: &Workspace) -> Outcome {
     println!(
         "  2. in CHANGELOG.md write the day instead of \"unreleased\" after {version}; if the protocol is to be"
     );
-    println!("     frozen, \"released\" and the day after Version {protocol}; commit");
+    println!("     frozen, make its heading");
+    println!(
+        "       ### Version {protocol}: released <day>, layout sha256 {}",
+        layout::digest_of(&layout::current_text())
+    );
+    println!("     and take \"not released\" out of PROTOCOL.md's status; commit");
     println!(
         "  3. git tag -a v{version}, and with the protocol: git tag -a protocol-v{protocol}; run this list again,"
     );

@@ -10,8 +10,6 @@ mod python;
 use std::fs;
 use std::path::Path;
 
-use sha2::{Digest, Sha256};
-
 use crate::failure::{Context, Failure, Outcome};
 use crate::layout;
 use crate::layout::compiled::{CONSTANTS, FIELDS, Field, Value};
@@ -107,7 +105,7 @@ fn write(file: &Path, text: &str) -> Outcome {
 
 /// SHA-256 of the printed table, in hex. It changes with every offset, size, constant and meaning, and with nothing else.
 fn digest() -> String {
-    Sha256::digest(layout::current_text()).iter().map(|byte| format!("{byte:02x}")).collect()
+    layout::digest_of(&layout::current_text())
 }
 
 /// Where two texts begin to differ, in one line.

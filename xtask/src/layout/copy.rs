@@ -9,7 +9,7 @@ use rustix::fs::{FlockOperation, flock};
 
 use crate::failure::{Context, Failure, Outcome};
 use crate::workspace::Workspace;
-use crate::{run, ui};
+use crate::{git, run, ui};
 
 /// The copy, and the build folder that is kept from one rehearsal to the next.
 pub(super) struct Copy {
@@ -32,7 +32,7 @@ impl Copy {
             flock(&lock, FlockOperation::LockExclusive).context(|| format!("lock {}", folder.display()))?;
         }
         let list = ["ls-files", "-z", "--cached", "--others", "--exclude-standard"];
-        let names = run::output(git_in(&of.root).args(list)).map_err(|failure| {
+        let names = git::output(&of.root, &list).map_err(|failure| {
             Failure::new(format!("the copy is made of the files that git knows, in a clone: {failure}"))
         })?;
         let names = names.split('\0').filter(|name| !name.is_empty() && of.root.join(name).is_file());
@@ -96,7 +96,7 @@ impl Copy {
 
     pub(super) fn git(&self, args: &[&str]) -> Outcome<String> {
         let identity = ["user.name=rehearsal", "user.email=rehearsal@localhost", "commit.gpgsign=false"];
-        let mut command = git_in(&self.workspace.root);
+        let mut command = git::command(&self.workspace.root);
         identity.iter().for_each(|setting| {
             command.args(["-c", setting]);
         });
@@ -136,16 +136,6 @@ impl Copy {
         command.env("CARGO_TARGET_DIR", &self.workspace.target);
         command
     }
-}
-
-/// Git about the repository of this folder, whatever the environment points it to.
-fn git_in(folder: &Path) -> Command {
-    let mut command = Command::new("git");
-    command.arg("-C").arg(folder);
-    for name in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"] {
-        command.env_remove(name);
-    }
-    command
 }
 
 /// Names of all files below a folder, its repository left out.

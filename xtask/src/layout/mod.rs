@@ -5,16 +5,20 @@
 //! 1. what the compiler makes of `vas-shm-proto/src/layout.rs` with the golden table of its version,
 //! 2. each golden table with the one before it, which it may only extend,
 //! 3. every released table, as the release tags in git have it, with the golden table of that version; and the newest of
-//!    them with what the compiler makes. So editing layout.rs and its golden table together does not get round it.
+//!    them with what the compiler makes. So editing layout.rs and its golden table together does not get round it. CHANGELOG.md,
+//!    its history and the tags have to agree about what was released ([`git`]),
+//! 4. the clauses and the conformance files with those of the newest release ([`text`]).
 //!
 //! `rehearse` proves that each rule bites: it carries out the edits of docs/testing.md on a copy, and appends an imagined
 //! version that the readers of version 1 then read.
 
+mod changelog;
 mod copy;
 mod git;
 mod rehearse;
 mod rules;
 mod table;
+mod text;
 
 #[path = "../../../vas-shm-proto/src/layout.rs"]
 #[allow(dead_code, reason = "the crate uses what is not used here")]
@@ -26,9 +30,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
 
+use crate::ci::Verdict;
 use crate::failure::{Context, Failure, Outcome};
 use crate::ui;
 use crate::workspace::Workspace;
+use changelog::Changelog;
+pub(crate) use changelog::digest_of;
 use git::Released;
 pub(crate) use rehearse::command as rehearse;
 use rules::{Finding, Rule, Step};
@@ -39,7 +46,8 @@ use table::Table;
 pub(crate) enum Verb {
     /// Print it as it is now
     Print,
-    /// Compare it with the golden table of its version, that one with those before it, and all with what was released
+    /// Compare it with the golden table of its version, that one with those before it, and all with what was released;
+    /// clauses and conformance files with those of the newest release
     Check,
     /// Write it into the golden table of its version, vas-shm-proto/layout/v1.txt and so on
     Bless,
@@ -53,7 +61,9 @@ pub(crate) enum Verb {
 pub(crate) fn command(workspace: impl Fn() -> Outcome<Workspace>, verb: &Verb) -> Outcome {
     match verb {
         Verb::Print => print!("{}", current_text()),
-        Verb::Check => check(&workspace()?)?,
+        Verb::Check => {
+            check(&workspace()?)?;
+        }
         Verb::Bless => bless(&workspace()?)?,
         Verb::Rehearse => rehearse(&workspace()?, None)?,
         Verb::Rules => Rule::ALL.iter().for_each(|rule| println!("{:<28}{}", rule.name(), rule.why())),
@@ -78,16 +88,26 @@ fn golden_name(version: u32) -> String {
 pub(crate) fn bless(workspace: &Workspace) -> Outcome {
     let name = golden_name(compiled::VERSION);
     let text = current_text();
-    if let Released::Tags(tags) = git::released(workspace)? {
-        for tag in &tags {
-            let released = tag.tables.iter().find(|(version, _)| *version == compiled::VERSION);
-            if released.is_some_and(|(_, released)| *released != text) {
-                return Err(Failure::new(format!(
-                    "{} released {name}, and a released table is never written again: append under a new VERSION, or undo the change",
-                    tag.tag
-                )));
-            }
+    let released = git::released(workspace, &Changelog::read(workspace)?, &golden_tables(workspace)?)?;
+    let mut is_as_released = false;
+    for tag in &released.tags {
+        let Some((_, table)) = tag.tables.iter().find(|(version, _)| *version == compiled::VERSION) else {
+            continue;
+        };
+        is_as_released = *table == text;
+        if !is_as_released {
+            return Err(Failure::new(format!(
+                "{} released {name}, and a released table is never written again: append under a new VERSION, or undo the change",
+                tag.shown()
+            )));
         }
+    }
+    // A golden file that was edited after its release may be made what it was.
+    if !is_as_released && !released.problems.is_empty() {
+        return Err(Failure::new(format!(
+            "what was released is not clear: {}",
+            released.problems.join("; ")
+        )));
     }
     let path = workspace.root.join(&name);
     fs::create_dir_all(workspace.root.join(FOLDER)).context(|| format!("make the folder {FOLDER}"))?;
@@ -96,15 +116,19 @@ pub(crate) fn bless(workspace: &Workspace) -> Outcome {
     Ok(())
 }
 
-/// Compares the layout with its golden table, the golden tables with each other, and both with what was released.
-pub(crate) fn check(workspace: &Workspace) -> Outcome {
+/// Compares the layout with its golden table, the golden tables with each other, and both with what was released. What this
+/// clone cannot show of releases is the reason of a verdict that says so.
+pub(crate) fn check(workspace: &Workspace) -> Outcome<Verdict> {
     ui::stage("Layout of the format");
     let golden = golden_tables(workspace)?;
     let mut report = Report::default();
     report.compiled(&golden)?;
     report.one_after_the_other(&golden)?;
-    report.released(git::released(workspace)?, &golden)?;
-    report.end()
+    let changelog = Changelog::read(workspace)?;
+    let released = git::released(workspace, &changelog, &golden)?;
+    report.released(workspace, &released, &changelog, &golden)?;
+    report.end()?;
+    Ok(released.unseen.map_or(Verdict::Passed, Verdict::Skipped))
 }
 
 /// Text of each golden table, by version.
@@ -163,7 +187,19 @@ impl Report {
                 self.broken.push(finding.rule);
             }
         }
-        self.remedies.push(remedy.to_owned());
+        self.remedy(remedy.to_owned());
+    }
+
+    /// Something is wrong that no rule is about.
+    fn problem(&mut self, what: String) {
+        ui::bad(&what);
+        self.remedy(what);
+    }
+
+    fn remedy(&mut self, remedy: String) {
+        if !self.remedies.contains(&remedy) {
+            self.remedies.push(remedy);
+        }
     }
 
     /// The structs against the golden table of their version, or the newest if their version has none yet.
@@ -172,7 +208,7 @@ impl Report {
         let name = golden_name(version);
         let now = Table::compiled();
         let Some((&newest, text)) = golden.get_key_value(&version).or_else(|| golden.last_key_value()) else {
-            self.remedies.push(format!("{name} is not there: `cargo xtask layout bless` writes it"));
+            self.problem(format!("{name} is not there: `cargo xtask layout bless` writes it"));
             return Ok(());
         };
         let old = parsed(newest, text)?;
@@ -189,9 +225,7 @@ impl Report {
             let what = format!("layout.rs, version {version}, only extends {}", golden_name(newest));
             self.add(&what, &findings, "undo the change");
             if findings.is_empty() {
-                let missing = format!("{name} is not there: `cargo xtask layout bless` writes it");
-                ui::bad(&missing);
-                self.remedies.push(missing);
+                self.problem(format!("{name} is not there: `cargo xtask layout bless` writes it"));
             }
         }
         Ok(())
@@ -208,13 +242,12 @@ impl Report {
                     format!("{name} only extends {}", golden_name(before.version)),
                     rules::compare(before, &table, Step::Next),
                 ),
-                None if version == 1 => (format!("{name} is written as it has to be"), Vec::new()),
                 None => {
-                    let missing =
-                        format!("{name} is there, and {} is not: versions begin with 1", golden_name(1));
-                    ui::bad(&missing);
-                    self.remedies.push(missing);
-                    (String::new(), Vec::new())
+                    if version != 1 {
+                        let first = golden_name(1);
+                        self.problem(format!("{name} is there, and {first} is not: versions begin with 1"));
+                    }
+                    (format!("{name} is written as it has to be"), Vec::new())
                 }
             };
             if *text != table.to_string() {
@@ -229,43 +262,61 @@ impl Report {
     }
 
     /// The released tables against the golden ones, and the newest against the structs.
-    fn released(&mut self, released: Released, golden: &BTreeMap<u32, String>) -> Outcome {
-        let tags = match released {
-            Released::Nothing(why) => {
-                ui::note(&why);
-                return Ok(());
-            }
-            Released::Tags(tags) => tags,
-        };
-        for tag in &tags {
+    fn released(
+        &mut self,
+        workspace: &Workspace,
+        released: &Released,
+        changelog: &Changelog,
+        golden: &BTreeMap<u32, String>,
+    ) -> Outcome {
+        if let Some(unseen) = &released.unseen {
+            ui::skipped(&format!("what was released: {unseen}"));
+        }
+        released.problems.iter().for_each(|problem| self.problem(problem.clone()));
+        if released.tags.is_empty() && released.problems.is_empty() {
+            ui::note(
+                "no version is released yet, as far as this clone shows: there is no older layout to keep",
+            );
+        }
+        for tag in &released.tags {
             let findings: Vec<_> = tag
                 .tables
                 .iter()
                 .filter_map(|(version, text)| {
                     let now = golden.get(version).map(String::as_str);
-                    rules::released_is_kept(&golden_name(*version), &tag.tag, text, now)
+                    rules::released_is_kept(&golden_name(*version), &tag.shown(), text, now)
                 })
                 .collect();
             let remedy = format!("`git checkout {} -- {}`", tag.tag, golden_name(tag.version));
-            self.add(&format!("the tables that {} released are as they were", tag.tag), &findings, &remedy);
+            self.add(
+                &format!("the tables that {} released are as they were", tag.shown()),
+                &findings,
+                &remedy,
+            );
         }
-        if let Some(tag) = tags.last() {
+        if let Some(tag) = released.tags.last() {
+            let findings = text::compare(workspace, tag, changelog)?;
+            let what = format!("clauses and conformance files are as {} released them", tag.shown());
+            self.add(
+                &what,
+                &findings,
+                "undo the change, and say in a clause with a new number what is to be said",
+            );
             if let Some((version, text)) = tag.tables.last() {
                 let old = parsed(*version, text)?;
                 let findings = rules::compare(&old, &Table::compiled(), Step::Any);
                 let remedy = "append under a new VERSION, or undo the change";
-                self.add(&format!("layout.rs only extends what {} released", tag.tag), &findings, remedy);
+                self.add(&format!("layout.rs only extends what {} released", tag.shown()), &findings, remedy);
             }
         }
         Ok(())
     }
 
-    fn end(mut self) -> Outcome {
+    fn end(self) -> Outcome {
         if self.remedies.is_empty() {
             return Ok(());
         }
         let names: Vec<_> = self.broken.iter().map(|rule| rule.name()).collect();
-        self.remedies.dedup();
         let remedies = self.remedies.join("; ");
         Err(Failure::new(match names.is_empty() {
             true => remedies,

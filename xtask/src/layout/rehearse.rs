@@ -1,8 +1,8 @@
 //! `cargo xtask layout rehearse`: each rule is broken once, and a version 2 is appended as it should be, all on a copy.
 //!
-//! docs/testing.md has one edit of layout.rs for each rule. `layout check` of the edited copy has to fail and to name that rule
-//! first. Then version 1 counts as released in the copy, the golden table is edited to fit, and the rule has to be named all
-//! the same, from what git has.
+//! docs/testing.md has an edit of layout.rs for each rule, or of the file that stands beside the rule. `layout check` of the edited
+//! copy has to fail and to name that rule first. Then version 1 counts as released in the copy, the golden table is edited to fit,
+//! and the rule has to be named all the same, from what git has.
 //!
 //! The version 2 is that of PROTOCOL.md, section 13; `tests/interop/version-2.edits` appends it. It has to pass the check and
 //! the tests of vas-shm-proto, and what its writer writes has to be read by the readers of this workspace, as they are.
@@ -10,14 +10,15 @@
 use std::fmt;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::changelog::{self, DIGEST, HEADING, NOT_RELEASED, digest_of};
 use super::copy::Copy;
-use super::git::{HEADING, NOT_RELEASED, TAG};
+use super::git::TAG;
 use super::golden_name;
 use super::rules::Rule;
 use crate::failure::{Context, Failure, Outcome};
@@ -26,8 +27,9 @@ use crate::workspace::Workspace;
 use crate::{run, ui};
 
 const LAYOUT: &str = "vas-shm-proto/src/layout.rs";
-const CHANGELOG: &str = "CHANGELOG.md";
 const EDITS: &str = "docs/testing.md";
+/// A branch of the copy, whose commit is the release when there is one.
+const RELEASE: &str = "release";
 /// What stands before the rows of the table in [`EDITS`].
 const TABLE: &str = "| rule | in layout.rs, replace | by |";
 const SHARED_MEMORY: &str = "/dev/shm";
@@ -46,8 +48,16 @@ const READER_GRACE: Duration = Duration::from_secs(10);
 #[derive(Debug, PartialEq, Eq)]
 struct Edit {
     rule: Rule,
+    file: String,
     old: String,
     new: String,
+}
+
+impl Edit {
+    /// Whether the rule is about what was released, and has nothing to say before.
+    fn is_about_releases(&self) -> bool {
+        matches!(self.rule, Rule::ReleasedTableNoEdit | Rule::ReleasedTextNoEdit)
+    }
 }
 
 /// Rehearses all of it. Continuous integration names a directory in shared memory for what this run makes there.
@@ -89,7 +99,7 @@ pub(crate) fn command(workspace: &Workspace, ci: Option<&Path>) -> Outcome {
     Ok(())
 }
 
-/// The edits of the table in a text: one for each rule.
+/// The edits of the table in a text: at least one for each rule.
 fn edits(text: &str) -> Outcome<Vec<Edit>> {
     let wrong = |what: &str| Failure::new(format!("{EDITS}: {what}"));
     let (_, rows) =
@@ -98,19 +108,20 @@ fn edits(text: &str) -> Outcome<Vec<Edit>> {
     for row in rows.lines().skip(2).take_while(|line| line.starts_with('|')) {
         // Cells are code; what stands in it may hold anything but a backtick.
         let cells: Vec<_> = row.split('`').skip(1).step_by(2).collect();
-        let [rule, old, new] = cells[..] else {
-            return Err(wrong(&format!("a row has to have three cells of code: {row}")));
+        let (rule, file, old, new) = match cells[..] {
+            [rule, old, new] => (rule, LAYOUT, old, new),
+            [rule, file, old, new] => (rule, file, old, new),
+            _ => return Err(wrong(&format!("a row has to have three cells of code: {row}"))),
         };
         let rule = Rule::ALL
             .iter()
             .find(|known| known.name() == rule)
             .ok_or_else(|| wrong(&format!("no rule is called {rule}")))?;
-        edits.push(Edit { rule: *rule, old: old.to_owned(), new: new.to_owned() });
+        edits.push(Edit { rule: *rule, file: file.to_owned(), old: old.to_owned(), new: new.to_owned() });
     }
     for rule in Rule::ALL {
-        let rows = edits.iter().filter(|edit| edit.rule == *rule).count();
-        if rows != 1 {
-            return Err(wrong(&format!("{} has {rows} rows, it has to have one", rule.name())));
+        if edits.iter().all(|edit| edit.rule != *rule) {
+            return Err(wrong(&format!("{} has no row", rule.name())));
         }
     }
     Ok(edits)
@@ -153,25 +164,29 @@ fn replacements(text: &str) -> Outcome<Vec<Replacement>> {
     Ok(found)
 }
 
-/// Makes the copy's history one in which version 1 was released: a tag keeps that, and is put aside until it is wanted.
+/// Makes a commit in which version 1 is released. It lies on a branch of its own, so that the history of the copy has no release
+/// until a tag is wanted.
 fn release_version_1(copy: &Copy) -> Outcome {
+    copy.commit("version 1, as it stands here")?;
     announce_version_1(copy)?;
     copy.commit("version 1, released")?;
-    copy.restore()?;
-    copy.commit("version 1, as it stands here")
+    copy.git(&["branch", RELEASE])?;
+    copy.git(&["reset", "--quiet", "--soft", "HEAD~1"])?;
+    copy.restore()
 }
 
 /// The changelog says that version 1 is released.
 fn announce_version_1(copy: &Copy) -> Outcome {
+    let digest = digest_of(&copy.read(&golden_name(1))?);
     copy.edit(
-        CHANGELOG,
+        changelog::NAME,
         &format!("{HEADING}1: {NOT_RELEASED}"),
-        &format!("{HEADING}1: released for a rehearsal"),
+        &format!("{HEADING}1: released for a rehearsal, {DIGEST}{digest}"),
     )
 }
 
 fn tag_version_1(copy: &Copy) -> Outcome {
-    copy.git(&["tag", "--force", &format!("{TAG}1"), "HEAD~1"])?;
+    copy.git(&["tag", "--force", &format!("{TAG}1"), RELEASE])?;
     Ok(())
 }
 
@@ -182,10 +197,9 @@ fn broken(copy: &Copy, edit: &Edit) -> Outcome<String> {
     if !copy.git(&["tag", "--list", &tag])?.is_empty() {
         copy.git(&["tag", "--delete", &tag])?;
     }
-    copy.edit(LAYOUT, &edit.old, &edit.new)?;
+    copy.edit(&edit.file, &edit.old, &edit.new)?;
     copy.build_xtask()?;
-    // Editing a released table breaks another rule first, unless something is released.
-    if edit.rule != Rule::ReleasedTableNoEdit {
+    if !edit.is_about_releases() {
         let named = named_by_check(copy)?;
         if named.first() != Some(&edit.rule) {
             return Err(Failure::new(format!("has to be named first, named was: {}", names(&named))));
@@ -208,9 +222,9 @@ fn broken(copy: &Copy, edit: &Edit) -> Outcome<String> {
             names(&named)
         )));
     }
-    Ok(match edit.rule {
-        Rule::ReleasedTableNoEdit => "named after a release".to_owned(),
-        _ => "named first; named after a release too, with the golden table edited to fit".to_owned(),
+    Ok(match edit.is_about_releases() {
+        true => format!("named after a release, for {}", edit.file),
+        false => "named first; named after a release too, with the golden table edited to fit".to_owned(),
     })
 }
 
@@ -263,7 +277,7 @@ fn named_by_check(copy: &Copy) -> Outcome<Vec<Rule>> {
 fn append_version_2(copy: &Copy) -> Outcome {
     announce_version_1(copy)?;
     let released = format!("{HEADING}1: ");
-    copy.edit(CHANGELOG, &released, &format!("{HEADING}2: {NOT_RELEASED}\n\nImagined.\n\n{released}"))?;
+    copy.edit(changelog::NAME, &released, &format!("{HEADING}2: {NOT_RELEASED}\n\nImagined.\n\n{released}"))?;
     tag_version_1(copy)?;
     for Replacement { file, old, new } in replacements(&copy.read(VERSION_2)?)? {
         copy.edit(&file, &old, &new).map_err(|failure| Failure::new(format!("{VERSION_2}: {failure}")))?;
@@ -274,6 +288,7 @@ fn append_version_2(copy: &Copy) -> Outcome {
     run::step(&mut copy.xtask(&["generate"]))?;
     run::step(&mut copy.xtask(&["layout", "check"]))?;
     ui::good("version 2 passes the check, with version 1 released");
+    generated_files_work(copy)?;
 
     // The bytes in the document are those of the version that is written: each run writes one part of them anew.
     let test = ["test", "--locked", "--package", "vas-shm-proto"];
@@ -284,6 +299,35 @@ fn append_version_2(copy: &Copy) -> Outcome {
     run::behind_ticker("the tests of vas-shm-proto, in version 2", copy.cargo().args(test))?;
     ui::good("what the tests of vas-shm-proto say of version 1 holds for version 2");
     Ok(())
+}
+
+/// What is generated from version 2 compiles, with its own assertions about offsets and sizes, and is imported.
+fn generated_files_work(copy: &Copy) -> Outcome {
+    let root = &copy.workspace.root;
+    match c_compiler() {
+        Some(compiler) => {
+            let mut compile = Command::new(compiler);
+            compile.args(["-std=c11", "-fsyntax-only", "-Wall", "-Wextra", "-Werror", "-include"]);
+            compile.arg(root.join("bindings/c/include/vas_shm_layout.h")).args(["-x", "c", "/dev/null"]);
+            run::output(&mut compile)?;
+            ui::good("the C header of version 2 compiles");
+        }
+        None => ui::skipped("the C header of version 2: there is no C compiler"),
+    }
+    let mut import = Command::new("python3");
+    import.args(["-c", "import vas_shm_layout as v; assert v.FIELDS['connected_ns'] == (768, 8, '<Q')"]);
+    import.current_dir(root.join("bindings/python")).env("PYTHONDONTWRITEBYTECODE", "1");
+    if run::which("python3").is_some() {
+        run::output(&mut import)?;
+        ui::good("the constants for Python of version 2 are imported");
+    } else {
+        ui::skipped("the constants for Python of version 2: there is no python3");
+    }
+    Ok(())
+}
+
+fn c_compiler() -> Option<PathBuf> {
+    ["cc", "gcc", "clang"].into_iter().find_map(run::which)
 }
 
 /// A server of version 2 writes, the readers of this workspace read; gives a line for each of them.
@@ -413,7 +457,7 @@ fn readers(workspace: &Workspace, folder: &Path) -> Outcome<Vec<Reader>> {
 }
 
 fn c_reader(workspace: &Workspace, folder: &Path) -> Outcome<Result<Command, String>> {
-    let Some(compiler) = ["cc", "gcc", "clang"].into_iter().find_map(run::which) else {
+    let Some(compiler) = c_compiler() else {
         return Ok(Err("there is no C compiler".to_owned()));
     };
     let program = folder.join("live");
@@ -477,8 +521,6 @@ fn counts(said: &str) -> Vec<(String, u64)> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
     use super::*;
 
     #[test]
@@ -486,10 +528,10 @@ mod tests {
         let path: PathBuf = [env!("CARGO_MANIFEST_DIR"), "..", EDITS].iter().collect();
         let text = fs::read_to_string(path).unwrap();
         let edits = edits(&text).unwrap();
-        let layout: PathBuf = [env!("CARGO_MANIFEST_DIR"), "..", LAYOUT].iter().collect();
-        let layout = fs::read_to_string(layout).unwrap();
-        for Edit { rule, old, new } in edits {
-            assert_eq!(layout.matches(&old).count(), 1, "{}: {old}", rule.name());
+        for Edit { rule, file, old, new } in edits {
+            let path: PathBuf = [env!("CARGO_MANIFEST_DIR"), "..", &file].iter().collect();
+            let text = fs::read_to_string(path).unwrap();
+            assert_eq!(text.matches(&old).count(), 1, "{}: {old}", rule.name());
             assert_ne!(old, new);
         }
     }
@@ -503,7 +545,7 @@ mod tests {
         assert!(failure.sentence.contains("three cells of code"), "{failure}");
         let failure =
             edits(&format!("{TABLE}\n|---|---|---|\n| `FIELD_NO_GAP` | `a` | `b` |\n")).unwrap_err();
-        assert!(failure.sentence.contains("has 0 rows, it has to have one"), "{failure}");
+        assert!(failure.sentence.contains("has no row"), "{failure}");
     }
 
     #[test]
