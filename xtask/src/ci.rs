@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use crate::failure::{Failure, Outcome};
 use crate::leftovers::Folder;
 use crate::workspace::Workspace;
-use crate::{api, clauses, deny, deps, fuzz, generate, layout, msrv, package, run, setup, test, torture, ui, vectors};
+use crate::{
+    api, clauses, deny, deps, fuzz, generate, layout, msrv, package, run, setup, test, torture, ui, vectors,
+};
 
 /// How long CI fuzzes: long enough to notice a target that no longer builds or falls over at once.
 const FUZZ_SECONDS: u64 = 15;

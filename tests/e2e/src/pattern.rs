@@ -14,23 +14,55 @@ pub const SIZES: [(u32, u32); 2] = [(320, 240), (256, 144)];
 
 const SIZE_SHIFT: u32 = 56;
 
+impl Mark {
+    /// The eight bytes, as a little-endian number.
+    #[must_use]
+    pub const fn to_word(self) -> u64 {
+        (self.size as u64) << SIZE_SHIFT | self.number
+    }
+
+    /// What eight bytes say.
+    #[must_use]
+    pub const fn from_word(word: u64) -> Self {
+        Self { size: (word >> SIZE_SHIFT) as u8, number: word & ((1 << SIZE_SHIFT) - 1) }
+    }
+}
+
+/// Fills a picture, or a part of one, with one word over and over.
+pub fn fill(word: u64, packed: &mut [u8]) {
+    let bytes = word.to_le_bytes();
+    let mut filled = packed.len().min(bytes.len());
+    packed[..filled].copy_from_slice(&bytes[..filled]);
+    // What is there is doubled: a few large copies, which are fast however this crate is built.
+    while filled < packed.len() {
+        let more = filled.min(packed.len() - filled);
+        packed.copy_within(..more, filled);
+        filled += more;
+    }
+}
+
+/// The one word that a picture, or a part of one, is made of; `None` for a mixture.
+#[must_use]
+pub fn word(packed: &[u8]) -> Option<u64> {
+    let (first, _) = packed.split_first_chunk::<8>()?;
+    // Each byte equals the one eight places before it.
+    let is_whole = packed[8..] == packed[..packed.len() - 8];
+    is_whole.then_some(u64::from_le_bytes(*first))
+}
+
 /// A picture as NV12 without padding, all of it made of its mark.
 #[must_use]
 pub fn picture(mark: Mark) -> Vec<u8> {
     let (width, height) = SIZES[usize::from(mark.size)];
-    let word = u64::from(mark.size) << SIZE_SHIFT | mark.number;
-    word.to_le_bytes().repeat((width * height * 3 / 2 / 8) as usize)
+    let mut packed = vec![0; (width * height * 3 / 2) as usize];
+    fill(mark.to_word(), &mut packed);
+    packed
 }
 
 /// The mark of a picture that is whole; `None` for a mixture.
 #[must_use]
 pub fn mark(packed: &[u8]) -> Option<Mark> {
-    let (first, _) = packed.split_first_chunk::<8>()?;
-    // Each byte equals the one eight places before it.
-    let is_whole = packed[8..] == packed[..packed.len() - 8];
-    let word = u64::from_le_bytes(*first);
-    let mark = Mark { size: (word >> SIZE_SHIFT) as u8, number: word & ((1 << SIZE_SHIFT) - 1) };
-    is_whole.then_some(mark)
+    word(packed).map(Mark::from_word)
 }
 
 #[cfg(test)]
