@@ -15,6 +15,7 @@ mod generate;
 mod git;
 mod layout;
 mod leftovers;
+mod model;
 mod msrv;
 mod no_std;
 mod package;
@@ -107,6 +108,12 @@ enum Verb {
     Release(release::Options),
     /// Kill, stop, starve and mislead servers and readers, and see that no reader is misled and no server hurt
     Torture(torture::Options),
+    /// The algorithm as shipped under model checkers, and mutants that have to be caught
+    Model {
+        /// Explore in full what the quick form bounds, and what it leaves out; run herd7 where it is installed
+        #[arg(long)]
+        long: bool,
+    },
     /// Fuzz the checks of the format (needs a nightly toolchain)
     Fuzz {
         /// For how long, each target
@@ -148,6 +155,7 @@ fn carry_out(verb: Verb) -> Outcome {
         Verb::Package => package::command(&workspace()?, package::Tree::AsItStands),
         Verb::Release(options) => release::command(&workspace()?, &options),
         Verb::Torture(options) => torture::command(&workspace()?, &options),
+        Verb::Model { long } => model::command(&workspace()?, long),
         Verb::Fuzz { seconds } => fuzz::command(&workspace()?, seconds),
     }
 }
