@@ -83,6 +83,9 @@ impl ExporterConfig {
 /// touch the exporter and cameras of its parent (the mappings are not inherited, and dropping them there does nothing); if it
 /// wants to export, it starts its own.
 ///
+/// A child that goes on without `exec` has its parent's sole-writer locks open. It takes none from a parent that lives or ends in
+/// order; but if the parent is killed, no other server gets its cameras before the child ends too.
+///
 /// ```
 /// use vas_shm_writer::{CameraError, CameraId, Exporter, ExporterConfig};
 ///

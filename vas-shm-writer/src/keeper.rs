@@ -340,6 +340,10 @@ impl Keeper<'_> {
             heartbeat_ns: monotonic_ns(),
             frame_period_ns: camera.shared.period_ns.load(Ordering::Relaxed),
         };
+        if camera.pair.is_some() {
+            // Before there is a third pair, the first one's memory goes.
+            self.empty_retired(&camera.id, now);
+        }
         let pair = self.build_pair(camera, &directory, &birth, now)?;
         tracing::info!(
             camera = %camera.id,
@@ -423,12 +427,7 @@ impl Keeper<'_> {
     /// Puts a pair aside; those of the same camera that were put aside before are emptied, so that a camera has no more than two
     /// pairs' worth of memory (three while a frame is just being filled in one of them).
     fn retire(&mut self, id: CameraId, pair: Pair, last_words: State, now: Instant) {
-        let mut watched = 0;
-        for (_, earlier) in self.retired.iter_mut().filter(|(other, _)| *other == id) {
-            earlier.hurry(now);
-            earlier.empty();
-            watched += 1;
-        }
+        let watched = self.empty_retired(&id, now);
         if watched >= WATCHED_PAIRS {
             let oldest = self.retired.iter().position(|(other, pair)| *other == id && pair.is_empty());
             if let Some(oldest) = oldest {
@@ -437,6 +436,16 @@ impl Keeper<'_> {
             }
         }
         self.retired.push((id, pair.retire(last_words, now)));
+    }
+
+    /// Empties what is put aside of a camera; how many pairs that is.
+    fn empty_retired(&mut self, id: &CameraId, now: Instant) -> usize {
+        let of_camera = self.retired.iter_mut().filter(|(other, _)| other == id);
+        of_camera.fold(0, |count, (_, retired)| {
+            retired.hurry(now);
+            retired.empty();
+            count + 1
+        })
     }
 
     /// The end of the exporter. What is retired is emptied at once: nobody would do it later, and readers check what they read.

@@ -5,6 +5,8 @@ mod common;
 use common::*;
 use std::fs;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 use vas_shm_writer::{Color, ColorRange, FillError, NotExported, PictureFormat, Plane, SourceState, Stamp};
 
 // Proves FILE-7.
@@ -201,6 +203,38 @@ fn a_retired_pair_is_emptied_at_once_when_another_retires_and_again_when_a_reade
     drop((map, again));
 }
 
+// Proves LIFE-7.
+#[test]
+fn a_third_pair_is_not_built_before_the_first_is_emptied() {
+    // Large, so that making a pair takes long enough to be looked at.
+    let large = PictureFormat::new(3840, 2160, Color::UNSPECIFIED);
+    let larger = PictureFormat::new(3840, 2176, Color::UNSPECIFIED);
+    let base = Base::new();
+    let exporter = base.start();
+    let mut camera = exporter.camera(id("front")).unwrap();
+    publish(&mut camera, large, 1);
+    let first = open(&base.data("front"));
+    publish(&mut camera, larger, 2);
+    assert!(blocks(&first) > 0, "the courtesy to whoever works on its last frame");
+
+    let is_done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let under_construction = base.path("front/.frame.data.new");
+            let deadline = Instant::now() + Duration::from_secs(60);
+            while !is_done.load(Ordering::Relaxed) && Instant::now() < deadline {
+                // In this order: once there is anything of the third, there must be nothing of the first.
+                if fs::metadata(&under_construction).is_ok_and(|third| third.blocks() > 0) {
+                    assert_eq!(blocks(&first), 0, "three pairs take memory at the same time");
+                }
+            }
+        });
+        publish(&mut camera, large, 3);
+        is_done.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(blocks(&first), 0);
+}
+
 // Proves LIFE-4 and FILE-7.
 #[test]
 fn a_camera_that_stops_says_so_removes_its_files_and_keeps_its_directory() {
@@ -362,7 +396,7 @@ fn the_heart_beats_without_frames_and_the_state_follows_the_source() {
     let base = Base::new();
     let exporter = base.start();
     let mut camera = exporter.camera(id("front")).unwrap();
-    camera.set_frame_period(Some(std::time::Duration::from_millis(40)));
+    camera.set_frame_period(Some(Duration::from_millis(40)));
     publish(&mut camera, SMALL, 1);
     let meta = open(&base.meta("front"));
     assert_eq!(word_u64(&meta, 112), 40_000_000);
@@ -430,15 +464,15 @@ fn nothing_is_published_after_a_shutdown_even_by_a_frame_path_that_is_always_ins
     let exporter = base.start();
     let mut camera = exporter.camera(id("front")).unwrap();
     publish(&mut camera, SMALL, 1);
-    let over = std::sync::atomic::AtomicBool::new(false);
+    let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let frames = scope.spawn(|| {
             let mut published_after = 0;
             loop {
-                let was_over = over.load(std::sync::atomic::Ordering::SeqCst);
+                let was_over = over.load(Ordering::SeqCst);
                 match camera.slot(SMALL) {
                     Ok(slot) => {
-                        std::thread::sleep(std::time::Duration::from_millis(30));
+                        std::thread::sleep(Duration::from_millis(30));
                         slot.publish(Stamp::now());
                         published_after += u32::from(was_over);
                     }
@@ -448,7 +482,7 @@ fn nothing_is_published_after_a_shutdown_even_by_a_frame_path_that_is_always_ins
             }
         });
         exporter.shutdown();
-        over.store(true, std::sync::atomic::Ordering::SeqCst);
+        over.store(true, Ordering::SeqCst);
         assert_eq!(frames.join().unwrap(), 0);
     });
 }
