@@ -1,7 +1,7 @@
 //! The base directory: made if missing, hostile until checked.
 
 use crate::error::{BaseError, OsError};
-use rustix::fd::OwnedFd;
+use rustix::fd::{AsRawFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
 use std::path::{Path, PathBuf};
@@ -57,13 +57,7 @@ pub(crate) fn open_base(path: &Path, group: Option<u32>) -> Result<Directory, Ba
     let mut made = false;
     if matches!(opened, Err(Errno::NOENT)) {
         match rustix::fs::mkdir(path, Mode::from_raw_mode(DIRECTORY_MODE)) {
-            // The mask may have left not even the owner in. The directory above is the operator's or sticky, so the name still
-            // is what we made.
-            Ok(()) => {
-                made = true;
-                rustix::fs::chmod(path, Mode::from_raw_mode(DIRECTORY_MODE))
-                    .map_err(|errno| io("chmod", path, errno))?;
-            }
+            Ok(()) => made = true,
             // Somebody was quicker; whose it is will be seen.
             Err(Errno::EXIST) => {}
             Err(Errno::NOENT) => {
@@ -73,6 +67,11 @@ pub(crate) fn open_base(path: &Path, group: Option<u32>) -> Result<Directory, Ba
             Err(errno) => return Err(io("mkdir", path, errno)),
         }
         opened = rustix::fs::open(path, directory_flags, Mode::empty());
+        if made && matches!(opened, Err(Errno::ACCESS)) {
+            let found = rustix::fs::open(path, directory_flags | OFlags::PATH, Mode::empty());
+            let_owner_in(&found.map_err(|errno| io("open", path, errno))?, path)?;
+            opened = rustix::fs::open(path, directory_flags, Mode::empty());
+        }
     }
     let fd = opened.map_err(|errno| match errno {
         Errno::NOTDIR | Errno::LOOP => BaseError::NotDirectory { base: path.to_owned() },
@@ -101,15 +100,42 @@ pub(crate) fn open_base(path: &Path, group: Option<u32>) -> Result<Directory, Ba
         return Err(BaseError::NotTmpfs { base: path.to_owned(), fs_type });
     }
     let directory = Directory { fd, path: path.to_owned() };
+    if made {
+        directory.set_mode(DIRECTORY_MODE)?;
+    }
     directory.adjust(group)?;
     Ok(directory)
+}
+
+/// Lets the owner into a directory that the mask left locked. Who may write above it may have put something else under its name
+/// meanwhile, so nothing is changed by name: `found` was opened without following links, and has to be ours.
+fn let_owner_in(found: &OwnedFd, path: &Path) -> Result<(), BaseError> {
+    let stat = rustix::fs::fstat(found).map_err(|errno| io("fstat", path, errno))?;
+    if stat.st_uid != euid() {
+        return Err(owner(path, &stat));
+    }
+    // fchmod(2) does not take a descriptor that is only a place; the kernel's name for it leads nowhere else.
+    let place = format!("/proc/self/fd/{}", found.as_raw_fd());
+    rustix::fs::chmod(place, Mode::from_raw_mode(DIRECTORY_MODE)).map_err(|errno| io("chmod", path, errno))
 }
 
 fn owner(path: &Path, stat: &Stat) -> BaseError {
     BaseError::Owner { base: path.to_owned(), found: stat.st_uid, euid: euid() }
 }
 
-fn euid() -> u32 {
+/// What stands where a file of ours belongs.
+fn kind(stat: &Stat) -> &'static str {
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::Symlink => "symbolic link",
+        FileType::Directory => "directory",
+        FileType::Fifo => "FIFO",
+        FileType::Socket => "socket",
+        FileType::CharacterDevice | FileType::BlockDevice => "device",
+        _ => "file of another kind",
+    }
+}
+
+pub(crate) fn euid() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
@@ -123,19 +149,25 @@ impl Directory {
         let path = self.path.join(camera.as_str());
         let base = self.stat()?;
         let inherited = base.st_mode & SET_GROUP_ID;
-        match rustix::fs::mkdirat(&self.fd, camera.as_str(), Mode::from_raw_mode(DIRECTORY_MODE)) {
-            // Whatever the mask was; nobody but us can have put something else here meanwhile.
-            Ok(()) => rustix::fs::chmodat(
-                &self.fd,
-                camera.as_str(),
-                Mode::from_raw_mode(DIRECTORY_MODE | inherited),
-                AtFlags::empty(),
-            )
-            .map_err(|errno| io("chmodat", &path, errno))?,
-            Err(Errno::EXIST) => {}
-            Err(errno) => return Err(io("mkdirat", &path, errno)),
+        let made = match rustix::fs::mkdirat(&self.fd, camera.as_str(), Mode::from_raw_mode(DIRECTORY_MODE)) {
+            Ok(()) => true,
+            Err(Errno::EXIST) => false,
+            Err(errno) => return Err(self.not_made("mkdirat", &path, errno)),
+        };
+        let mut opened = self.existing_camera(camera);
+        if made
+            && matches!(&opened, Err(BaseError::Io { errno, .. }) if *errno == OsError::of_errno(Errno::ACCESS))
+        {
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let found = rustix::fs::openat2(&self.fd, camera.as_str(), flags, Mode::empty(), BENEATH);
+            let_owner_in(&found.map_err(|errno| io("openat2", &path, errno))?, &path)?;
+            opened = self.existing_camera(camera);
         }
-        let directory = self.existing_camera(camera)?;
+        let directory = opened?;
+        if made {
+            // Whatever the mask was.
+            directory.set_mode(DIRECTORY_MODE | inherited)?;
+        }
         directory.adjust((inherited != 0).then_some(base.st_gid))?;
         Ok(directory)
     }
@@ -191,6 +223,26 @@ impl Directory {
         Ok(())
     }
 
+    /// Gives a directory that we made its mode, through the descriptor that was checked: never by name.
+    fn set_mode(&self, mode: u32) -> Result<(), BaseError> {
+        if self.stat()?.st_mode & 0o7777 == mode {
+            return Ok(());
+        }
+        rustix::fs::fchmod(&self.fd, Mode::from_raw_mode(mode))
+            .map_err(|errno| io("fchmod", &self.path, errno))
+    }
+
+    /// Why a name could not be made. A file system may have room and still take no further file, which the kernel's own words
+    /// ("no space left on device") hide.
+    fn not_made(&self, call: &'static str, path: &Path, errno: Errno) -> BaseError {
+        match rustix::fs::fstatvfs(&self.fd) {
+            Ok(stat) if errno == Errno::NOSPC && stat.f_files > 0 && stat.f_ffree == 0 => {
+                BaseError::NoInodes { path: path.to_owned(), inodes: stat.f_files }
+            }
+            _ => io(call, path, errno),
+        }
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
@@ -228,21 +280,38 @@ impl Directory {
             rustix::fs::openat2(&self.fd, name, flags | OFlags::CREATE | OFlags::EXCL, PRIVATE_MODE, BENEATH);
         let (fd, is_new) = match created {
             Ok(fd) => (fd, true),
-            Err(Errno::EXIST) => (self.open_file(name, flags, 0)?, false),
-            Err(errno) => return Err(io("openat2", &path, errno)),
+            Err(Errno::EXIST) => (self.open_private_existing(name, flags)?, false),
+            Err(errno) => return Err(self.not_made("openat2", &path, errno)),
         };
         let stat = rustix::fs::fstat(&fd).map_err(|errno| io("fstat", &path, errno))?;
         if !FileType::from_raw_mode(stat.st_mode).is_file() {
-            return Err(io("openat2", &path, Errno::INVAL));
+            return Err(BaseError::NotOurs { path, found: kind(&stat) });
         }
         if stat.st_uid != euid() {
             return Err(owner(&path, &stat));
         }
         // A lock that readers can open is one that readers can take.
         if stat.st_mode & 0o7777 != PRIVATE_MODE.as_raw_mode() {
+            // Were it another file of ours that somebody linked here while he could, its mode would be none of our business.
+            if stat.st_nlink > 1 {
+                return Err(BaseError::NotOurs { path, found: "file with another name elsewhere" });
+            }
             rustix::fs::fchmod(&fd, PRIVATE_MODE).map_err(|errno| io("fchmod", &path, errno))?;
         }
         Ok((fd, is_new))
+    }
+
+    fn open_private_existing(&self, name: &str, flags: OFlags) -> Result<OwnedFd, BaseError> {
+        rustix::fs::openat2(&self.fd, name, flags, Mode::empty(), BENEATH).map_err(|errno| {
+            let path = self.path.join(name);
+            match self.look(name) {
+                Ok(Some(stat)) if !FileType::from_raw_mode(stat.st_mode).is_file() => {
+                    BaseError::NotOurs { path, found: kind(&stat) }
+                }
+                Ok(Some(stat)) if stat.st_uid != euid() => owner(&path, &stat),
+                _ => io("openat2", &path, errno),
+            }
+        })
     }
 
     /// Opens a file that is there, for writing, without ever waiting for it.
@@ -252,7 +321,7 @@ impl Directory {
 
     fn open_file(&self, name: &str, flags: OFlags, mode: u32) -> Result<OwnedFd, BaseError> {
         rustix::fs::openat2(&self.fd, name, flags, Mode::from_raw_mode(mode), BENEATH)
-            .map_err(|errno| io("openat2", &self.path.join(name), errno))
+            .map_err(|errno| self.not_made("openat2", &self.path.join(name), errno))
     }
 
     /// What stands under a name, without following a link; `None` if nothing does.

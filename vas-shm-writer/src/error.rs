@@ -99,6 +99,25 @@ pub enum BaseError {
         /// The group that was configured.
         wanted: u32,
     },
+    /// Something else stands where a file of this server belongs.
+    #[error("{}: is a {found}, where this server's own file belongs; remove it", .path.display())]
+    NotOurs {
+        /// Where.
+        path: PathBuf,
+        /// What stands there.
+        found: &'static str,
+    },
+    /// The file system takes no further file, whatever room it has.
+    #[error(
+        "{}: cannot be made, all {inodes} inodes of the file system are in use; remove files there or mount it with a larger nr_inodes",
+        .path.display()
+    )]
+    NoInodes {
+        /// What was to be made.
+        path: PathBuf,
+        /// How many files the file system takes.
+        inodes: u64,
+    },
     /// The kernel said no.
     #[error("{call} {}: {}", .path.display(), .errno)]
     Io {

@@ -3,12 +3,12 @@
 //! The guard is a flock on a file that no reader can open. It is the only lock there is: no consumer can see it, nothing on
 //! the frame path takes it, and it goes with the process that held it.
 
-use crate::base::{Directory, Identity};
+use crate::base::{Directory, Identity, euid};
 use crate::error::{BaseError, OsError};
 use rustix::fd::OwnedFd;
 use rustix::fs::{FallocateFlags, FileType, FlockOperation};
 use rustix::io::Errno;
-use vas_shm_proto::layout::{HEADER_SIZE, MAX_SLOTS, RawHeader};
+use vas_shm_proto::layout::{HEADER_SIZE, MAGIC, MAX_SLOTS, RawHeader};
 use vas_shm_proto::words::{Word32, Word64};
 use vas_shm_proto::{CameraId, DATA_NAME, META_NAME, SlotCount, State};
 use zerocopy::FromBytes;
@@ -107,13 +107,18 @@ fn end_pair(directory: &Directory) -> Option<(OwnedFd, u64)> {
         FileType::from_raw_mode(stat.st_mode).is_file().then(|| directory.open_existing(name).ok())?
     };
     let (meta, data) = (open(META_NAME)?, open(DATA_NAME)?);
-    let data_stat = rustix::fs::fstat(&data).ok()?;
+    let (meta_stat, data_stat) = (rustix::fs::fstat(&meta).ok()?, rustix::fs::fstat(&data).ok()?);
+    // A header that somebody else wrote, while he could, may name any file of ours that he linked here.
+    if meta_stat.st_uid != euid() || data_stat.st_uid != euid() {
+        return None;
+    }
     let mut bytes = [0; HEADER_SIZE];
     if rustix::io::pread(&meta, &mut bytes, 0).ok()? != HEADER_SIZE {
         return None;
     }
     let header = RawHeader::ref_from_bytes(&bytes).ok()?;
-    if header.stream.data_inode.get() != data_stat.st_ino {
+    let stream = &header.stream;
+    if stream.magic != MAGIC || stream.data_inode.get() != data_stat.st_ino {
         return None;
     }
     end_header(&meta).ok()?;

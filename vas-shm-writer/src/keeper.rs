@@ -146,7 +146,7 @@ impl Trouble {
         match self {
             Self::Held { patience_over: false, .. } => NotExported::Preparing,
             Self::Held { .. } => NotExported::HeldByAnother,
-            Self::NoRoom { .. } => NotExported::NoRoom,
+            Self::NoRoom { .. } | Self::Base(BaseError::NoInodes { .. }) => NotExported::NoRoom,
             Self::Base(_) => NotExported::Unavailable,
         }
     }

@@ -6,7 +6,6 @@ use common::*;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::Path;
-use std::process::Command;
 use vas_shm_writer::{BaseError, Exporter, ExporterConfig, NotExported};
 
 fn refusal(base: &Base) -> BaseError {
@@ -126,39 +125,10 @@ fn the_configured_group_gets_the_directories_and_the_files() {
     assert_eq!(look(base.path(".front.lock")).1, 0o600);
 }
 
-/// A tmpfs of its own, unmounted at the end.
-struct Mount(Base);
-
-impl Mount {
-    fn new(size: &str) -> Option<Self> {
-        let base = Base::new();
-        fs::create_dir(&base.0).unwrap();
-        let options = format!("size={size},mode=0755");
-        let mounted = is_root()
-            && Command::new("mount")
-                .args(["-t", "tmpfs", "-o", &options, "tmpfs"])
-                .arg(&base.0)
-                .status()
-                .is_ok_and(|s| s.success());
-        mounted.then_some(Self(base))
-    }
-
-    fn resize(&self, size: &str) {
-        let options = format!("remount,size={size}");
-        assert!(Command::new("mount").args(["-o", &options]).arg(&self.0.0).status().unwrap().success());
-    }
-}
-
-impl Drop for Mount {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0.0).status();
-    }
-}
-
 // Proves LIFE-11.
 #[test]
 fn without_room_the_camera_is_not_exported_and_comes_back_when_there_is_room() {
-    let Some(mount) = Mount::new("16k") else {
+    let Some(mount) = Mount::of_size("16k") else {
         vas_test_support::skipped("needs root to mount a tmpfs");
         return;
     };
@@ -177,7 +147,7 @@ fn without_room_the_camera_is_not_exported_and_comes_back_when_there_is_room() {
 #[test]
 fn a_new_pair_that_does_not_fit_beside_the_old_takes_its_place() {
     // 64 x 48 takes 3 slots of 8192 bytes and a page, 96 x 72 takes 3 of 16384 and a page: both together do not fit.
-    let Some(mount) = Mount::new("72k") else {
+    let Some(mount) = Mount::of_size("72k") else {
         vas_test_support::skipped("needs root to mount a tmpfs");
         return;
     };
@@ -195,7 +165,7 @@ fn a_new_pair_that_does_not_fit_beside_the_old_takes_its_place() {
 
 #[test]
 fn a_file_system_without_a_limit_has_room() {
-    let Some(mount) = Mount::new("0") else {
+    let Some(mount) = Mount::of_size("0") else {
         vas_test_support::skipped("needs root to mount a tmpfs");
         return;
     };

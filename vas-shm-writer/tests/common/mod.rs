@@ -2,10 +2,14 @@
 #![allow(unreachable_pub, reason = "pub means: for the test file beside it")]
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
+use std::io::Write as _;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Mutex, Once, PoisonError};
 use std::time::{Duration, Instant};
 use vas_shm_proto::header::{Files, Header};
 use vas_shm_proto::layout::HEADER_SIZE;
@@ -125,4 +129,114 @@ pub fn blocks(file: &File) -> u64 {
 
 pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
+}
+
+/// A tmpfs of its own, unmounted at the end.
+pub struct Mount(pub Base);
+
+impl Mount {
+    /// `None`: this user may not mount.
+    pub fn of_size(size: &str) -> Option<Self> {
+        Self::with_options(&format!("size={size}"))
+    }
+
+    /// As [`Mount::of_size`], with options of tmpfs(5).
+    pub fn with_options(options: &str) -> Option<Self> {
+        let base = Base::new();
+        std::fs::create_dir(&base.0).expect("a directory to mount on");
+        let options = format!("{options},mode=0755");
+        let mounted = is_root()
+            && Command::new("mount")
+                .args(["-t", "tmpfs", "-o", &options, "tmpfs"])
+                .arg(&base.0)
+                .status()
+                .is_ok_and(|s| s.success());
+        mounted.then_some(Self(base))
+    }
+
+    pub fn resize(&self, size: &str) {
+        self.remount(&format!("size={size}"));
+    }
+
+    pub fn remount(&self, options: &str) {
+        let options = format!("remount,{options}");
+        assert!(Command::new("mount").args(["-o", &options]).arg(&self.0.0).status().unwrap().success());
+    }
+
+    pub fn free_bytes(&self) -> u64 {
+        let stat = rustix::fs::statvfs(&self.0.0).expect("statvfs");
+        stat.f_bavail * stat.f_frsize
+    }
+
+    /// A file of another program that takes every byte there is.
+    pub fn fill(&self) -> PathBuf {
+        let path = self.0.path("another-programs-file");
+        let file = OpenOptions::new().append(true).create(true).open(&path).expect("make a file");
+        // As a program would: it writes until it is told that there is no room.
+        while { &file }.write(&[7; 4096]).is_ok_and(|written| written > 0) {}
+        path
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0.0).status();
+    }
+}
+
+/// Says that it is over however the work ends: a scope waits for its threads after a panic too.
+pub struct Over<'o>(pub &'o AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// What the library says, of one test: lines that name its base directory.
+pub fn said_of(base: &Path) -> Vec<String> {
+    let base = base.display().to_string();
+    let said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
+    said.iter().filter(|line| line.contains(&base)).cloned().collect()
+}
+
+/// Keeps what the library says from now on. All tests of a file share it, and each looks for its own.
+pub fn listen() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| tracing::subscriber::set_global_default(Listener).expect("the first subscriber"));
+}
+
+static SAID: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// The smallest subscriber: one line an event.
+struct Listener;
+
+impl tracing::Subscriber for Listener {
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        struct Line(String);
+        impl tracing::field::Visit for Line {
+            fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+                let _ = write!(self.0, " {}={value:?}", field.name());
+            }
+        }
+        let mut line = Line(event.metadata().level().to_string());
+        event.record(&mut line);
+        SAID.lock().unwrap_or_else(PoisonError::into_inner).push(line.0);
+    }
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
 }
