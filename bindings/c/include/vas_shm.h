@@ -22,8 +22,9 @@
  * (READ-6). The server is trusted not to shrink a visible file, for which the kernel would send SIGBUS (TRUST-2); everything else
  * is checked.
  *
- * Memory and signals: nothing is allocated, there is no state outside the structs that the caller owns, no signal is touched, and
- * no call waits: opening and vas_shm_name_is_ours make system calls, everything else loads words.
+ * Memory and signals: nothing is allocated, there is no state outside the structs that the caller owns, and no signal is touched.
+ * Opening and vas_shm_name_is_ours make system calls, everything else loads words. No call waits for the server, with one
+ * exception: an opening that meets the server's look at who is attached pauses once for VAS_SHM_BUSY_PAUSE_NS (OPEN-2).
  *
  * Threads: an open reader is never changed by a function that takes it as const, so threads may share it. Frames, observations
  * and liveness are values; a struct vas_shm_liveness belongs to one thread at a time. vas_shm_open and vas_shm_close need the
@@ -97,6 +98,8 @@ VAS_SHM_STATIC_ASSERT(sizeof(vas_shm_word64_) == 8 && sizeof(vas_shm_word32_) ==
 #define VAS_SHM_CAMERA_ID_MAX 64
 /* Attempts within one opening when the pair was exchanged meanwhile (OPEN-10). */
 #define VAS_SHM_MIXED_PAIR_ATTEMPTS 8
+/* From an EAGAIN to the second try within one opening; the server's look takes microseconds (OPEN-2). */
+#define VAS_SHM_BUSY_PAUSE_NS 1000000
 /* From "not there yet", or from leaving a pair, to the next opening (OPEN-19). */
 #define VAS_SHM_RETRY_NS UINT64_C(100000000)
 /* From a refusal to the next opening (OPEN-19). */
@@ -407,8 +410,11 @@ static inline enum vas_shm_opened vas_shm_open_name_(const char *path, const cha
         if (fd >= 0)
             break;
         error = errno;
-        if (error == EAGAIN && ++busy < 2)
+        if (error == EAGAIN && ++busy < 2) { /* OPEN-2: right behind the first, the second could meet the same look */
+            struct timespec pause = {0, VAS_SHM_BUSY_PAUSE_NS};
+            (void)nanosleep(&pause, NULL); /* cut short by a signal, it is just a shorter pause */
             continue;
+        }
         if (error == EINTR && ++interrupted < 8)
             continue;
         if (error == ENOENT)

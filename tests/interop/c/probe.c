@@ -35,10 +35,12 @@ static const char *reason_name(enum vas_shm_reason reason)
 
 static const char *state_name(uint32_t state)
 {
-    return state == VAS_SHM_STATE_STALLED ? "stalled"
+    /* That an unknown word means live is for vas_shm_observe to know (HEAD-7). */
+    return state == VAS_SHM_STATE_LIVE    ? "live"
+        : state == VAS_SHM_STATE_STALLED  ? "stalled"
         : state == VAS_SHM_STATE_STOPPED  ? "stopped"
         : state == VAS_SHM_STATE_REPLACED ? "replaced"
-                                          : "live";
+                                          : "unknown";
 }
 
 static void answer_open(const struct vas_shm_answer *answer)

@@ -2,12 +2,14 @@
 """Reads self-describing pictures from a writer that overwrites them as fast as it can, and counts the torn ones.
 
 `live.py BASE CAMERA PICTURES TORN SECONDS [--without-validation]`: until so many pictures were accepted and so many torn ones
-met, or the time is up. A picture is whole if all of its 8-byte words are equal (tests/e2e/src/pattern.rs). Says in one line
+met, or the time is up. Luma is the same eight bytes over and over, a number that rises by one per published picture, and chroma
+is their complement; the time is 1000 times the number (tests/e2e/src/pattern.rs). Says in one line
 
-    accepted=.. accepted_torn=.. refused=.. refused_torn=..
+    accepted=.. accepted_torn=.. refused=.. refused_torn=.. overwritten=..
 
 With validation a picture is accepted if READ-6 says that it is intact, and refused_torn are the torn pictures that only this
 check told from whole ones. Without validation every picture is accepted, and accepted_torn is what such a reader falls for.
+overwritten are those of which it was known before they were copied; each of these that is accepted counts as torn.
 """
 
 from __future__ import annotations
@@ -16,33 +18,51 @@ import sys
 
 sys.dont_write_bytecode = True  # The source tree stays as it is.
 
-import itertools
 import time
 
 import vas_shm_reader as vas
 
-# How many bytes are copied between two turns of the interpreter. The smaller, the longer a picture takes, and the likelier it
-# is overwritten meanwhile. How fast the writer is here nobody knows, so all are tried until one kind of picture is enough.
-_PIECE_SIZES = (1 << 20, 1 << 14, 1 << 12, 1 << 10, 1 << 8, 1 << 6)
-
 _WAIT_S = 0.1
 
+# One in so many frames is read only once its slot is being overwritten, which nothing but the check at the end tells.
+_WAITS_EACH = 8
+# For so long at most: a server that left its pair overwrites nothing there.
+_OVERWRITTEN_WITHIN_S = 0.1
 
-def _read_in_pieces(frame: vas.Frame, piece_size: int) -> bytes:
-    """A packed copy, which may be torn. The test's pictures have no padding."""
-    header = frame.pair.header
-    size = header.width * header.height * 3 // 2
-    if (header.stride, header.uv_offset) != (header.width, header.width * header.height):
-        raise SystemExit(
-            f"live.py: these are not the pictures of vas-e2e-writer: stride {header.stride} for {header.width}"
-        )
+# The number's bits of the eight bytes; above them stands which size it is.
+_NUMBER_MASK = 2**56 - 1
+_NS_PER_NUMBER = 1000
+
+
+def _is_overwritten(frame: vas.Frame) -> bool:
+    """Waits until the frame's first byte changes."""
+    until = time.monotonic() + _OVERWRITTEN_WITHIN_S
     with frame.view() as view:
-        return b"".join([bytes(view[at : min(at + piece_size, size)]) for at in range(0, size, piece_size)])
+        first = view[0]
+        while view[0] == first:
+            if time.monotonic() >= until:
+                return False
+    return True
 
 
-def _is_whole(picture: bytes) -> bool:
-    """Each byte equals the one eight places before it."""
-    return picture[8:] == picture[:-8]
+def _number(planes: vas.Planes) -> int | None:
+    """Which picture it is, None for a mixture."""
+    for plane in planes:
+        # Each byte equals the one eight places before it.
+        if plane[8:] != plane[:-8]:
+            return None
+    if int.from_bytes(planes.luma[:8], "little") ^ int.from_bytes(planes.chroma[:8], "little") != vas.U64_MAX:
+        return None
+    return int.from_bytes(planes.luma[:8], "little") & _NUMBER_MASK
+
+
+def _look(pair: vas.Pair, turn: int) -> vas.Frame | vas.Unseen | None:
+    """The newest; every fourth time the oldest that was not seen, or the one before the newest, which has another time."""
+    if turn % 4 == 1:
+        return pair.next()
+    if turn % 4 == 3:
+        return pair.at(pair.observe().frame_id - 1)
+    return pair.latest()
 
 
 def _open(base: str, camera: str, deadline: float) -> vas.Pair | None:
@@ -67,40 +87,49 @@ def main() -> int:
     base, camera = arguments[:2]
     pictures, torn, seconds = (int(argument) for argument in arguments[2:])
     deadline = time.monotonic() + seconds
-    accepted = accepted_torn = refused = refused_torn = 0
+    accepted = accepted_torn = refused = refused_torn = overwritten = turn = 0
     pair = _open(base, camera, deadline)
     if pair is not None:
         with pair:
             # Within a pair, a frame's number and the number in its picture stay the same distance apart.
             distance: int | None = None
-            for piece_size in itertools.cycle(_PIECE_SIZES):
-                enough_torn = (refused_torn if validates else accepted_torn) >= torn
-                enough_pictures = accepted >= pictures
-                if (enough_pictures and enough_torn) or time.monotonic() >= deadline:
+            while time.monotonic() < deadline:
+                if accepted >= pictures and (refused_torn if validates else accepted_torn) >= torn:
                     break
-                if enough_torn:
-                    piece_size = _PIECE_SIZES[0]
-                elif enough_pictures:
-                    piece_size = _PIECE_SIZES[-1]
-                frame = pair.latest()
+                turn += 1
+                frame = _look(pair, turn)
                 if not isinstance(frame, vas.Frame):
                     continue
-                picture = _read_in_pieces(frame, piece_size)
+                is_overwritten = (accepted + refused) % _WAITS_EACH == 0 and _is_overwritten(frame)
+                overwritten += is_overwritten
+                # Asked at once: by the end of the copy the writer may be so far ahead that a weaker question is answered well.
+                accepted_torn += validates and is_overwritten and frame.is_intact()
+                # There whatever the check says: what a reader that never checks would have taken for the picture.
+                planes = frame.unchecked_planes()
                 is_intact = frame.is_intact()
-                is_whole = _is_whole(picture)
+                number = _number(planes)
                 if validates and not is_intact:
                     refused += 1
-                    refused_torn += not is_whole
+                    refused_torn += number is None
                     continue
                 accepted += 1
-                mark = int.from_bytes(picture[:8], "little")
-                # Only a picture that was checked may say what the distance is.
-                if distance is None and is_intact:
-                    distance = frame.number - mark
-                is_right = is_whole and (not validates or frame.number - mark == distance)
+                if not validates:
+                    accepted_torn += number is None
+                    continue
+                # Whole, but of another frame, is as wrong as torn.
+                if distance is None and number is not None:
+                    distance = frame.number - number
+                is_right = (
+                    number is not None
+                    and not is_overwritten
+                    and frame.number - number == distance
+                    and frame.timestamp_ns == number * _NS_PER_NUMBER
+                )
                 accepted_torn += not is_right
     print(
-        f"accepted={accepted} accepted_torn={accepted_torn} refused={refused} refused_torn={refused_torn}", flush=True
+        f"accepted={accepted} accepted_torn={accepted_torn} refused={refused} refused_torn={refused_torn} "
+        f"overwritten={overwritten}",
+        flush=True,
     )
     return 0
 

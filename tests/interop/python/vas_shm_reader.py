@@ -522,6 +522,8 @@ class Pair:
         """The oldest frame after the one handed out last that still stands (READ-9)."""
         number = self._words.u64(_FRAME_ID)
         for _ in range(self.header.slot_count):
+            if number <= self.seen:
+                return Unseen.NOTHING
             # From 1: a slot that is empty holds 0, which is no frame.
             for older in range(max(self.seen + 1, number - self.header.slot_count + 1), number + 1):
                 frame = self._take(older)
@@ -555,7 +557,8 @@ class Pair:
         """Whether the name `frame.meta` still leads to the file that is mapped (LIVE-5); if not, leave the pair."""
         try:
             found = os.lstat(self._path)
-        except (FileNotFoundError, NotADirectoryError):
+        except OSError:
+            # Opening again tells what the matter is.
             return False
         return (found.st_dev, found.st_ino) == self._inode
 

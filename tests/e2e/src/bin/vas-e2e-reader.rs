@@ -8,7 +8,14 @@ use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use vas_e2e::pattern::{self, SIZES};
-use vas_shm_reader::{CameraId, Event, FrameStream, Overwritten};
+use vas_shm_reader::{CameraId, Event, Frame, FrameId, FrameStream, Overwritten};
+
+/// One in so many frames is read only once its slot is being overwritten, which nothing but the check at the end tells.
+const WAITS_EACH: u64 = 8;
+/// For so long at most: a server that left its pair overwrites nothing there.
+const WAIT_LASTS: Duration = Duration::from_millis(100);
+/// One in so many frames is followed by a look at the one before it, which has another time than the newest one.
+const LOOKS_BACK_EACH: u64 = 4;
 
 fn main() -> ExitCode {
     match run(&std::env::args().skip(1).collect::<Vec<_>>()) {
@@ -28,55 +35,95 @@ fn run(arguments: &[String]) -> Result<(), Box<dyn std::error::Error>> {
     };
     let deadline = Instant::now() + Duration::from_secs(seconds);
     let mut stream = FrameStream::new(base, CameraId::new(camera)?);
-    let mut packed = Vec::new();
-    let mut seen = BTreeSet::new();
-    // Generation, and the distance between id and number in it.
-    let mut distance: Option<(u64, u64)> = None;
-    let (mut accepted, mut accepted_torn, mut refused, mut refused_torn) = (0_u64, 0_u64, 0_u64, 0_u64);
-    let mut ids_fell = 0_u64;
-    let mut last = None;
+    let mut witness = Witness::default();
+    let (mut turn, mut ids_fell, mut last) = (0_u64, 0_u64, None);
     while Instant::now() < deadline
-        && (accepted < pictures || refused_torn < torn || (seen.len() as u64) < generations)
+        && (witness.accepted < pictures
+            || witness.refused_torn < torn
+            || (witness.seen.len() as u64) < generations)
     {
         let Event::Frame(frame) = stream.next_event(Duration::from_millis(100)) else { continue };
-        let size = (frame.picture().width(), frame.picture().height());
-        packed.resize(frame.picture().packed_size() as usize, 0);
-        // The copy is there whatever the check says: what a reader that never checks would have taken for the picture.
-        let checked = frame.with(|nv12| nv12.copy_packed_to(&mut packed));
-        let mark = pattern::mark(&packed);
-        let (id, generation) = (frame.id().get(), frame.generation());
-        let is_right = mark.is_some_and(|mark| {
-            let is_of_id = match distance {
-                Some((of, distance)) if of == generation => id - mark.number == distance,
-                // The first one of a generation shows the distance; only an accepted one may.
-                _ => checked.is_ok(),
-            };
-            is_of_id && SIZES.get(usize::from(mark.size)) == Some(&size)
-        });
-        match checked {
-            Ok(()) => {
-                accepted += 1;
-                accepted_torn += u64::from(!is_right);
-                if let Some(mark) = mark {
-                    distance = Some((generation, id - mark.number));
-                }
-                seen.insert(generation);
-                ids_fell += u64::from(last.replace(id).is_some_and(|last| last >= id));
-            }
-            Err(Overwritten) => {
-                refused += 1;
-                refused_torn += u64::from(mark.is_none());
+        turn += 1;
+        let id = frame.id().get();
+        if witness.accepts(&frame, turn % WAITS_EACH == 0) {
+            ids_fell += u64::from(last.replace(id).is_some_and(|last| last >= id));
+        }
+        if turn % LOOKS_BACK_EACH == 0 {
+            let before = FrameId::new(id - 1);
+            let before = before.and_then(|before| stream.reader().and_then(|reader| reader.at(before)));
+            if let Some(frame) = before {
+                let _ = witness.accepts(&frame, false);
             }
         }
     }
     let told = serde_json::json!({
-        "accepted": accepted,
-        "accepted_torn": accepted_torn,
-        "refused": refused,
-        "refused_torn": refused_torn,
-        "generations": seen.len(),
+        "accepted": witness.accepted,
+        "accepted_torn": witness.accepted_torn,
+        "refused": witness.refused,
+        "refused_torn": witness.refused_torn,
+        "overwritten": witness.overwritten,
+        "generations": witness.seen.len(),
         "ids_fell": ids_fell,
     });
     writeln!(std::io::stdout(), "{told}")?;
     Ok(())
+}
+
+/// What was handed out, and what the pictures say of it.
+#[derive(Default)]
+struct Witness {
+    packed: Vec<u8>,
+    /// Generation, and the distance between id and number in it.
+    distance: Option<(u64, u64)>,
+    seen: BTreeSet<u64>,
+    accepted: u64,
+    accepted_torn: u64,
+    refused: u64,
+    refused_torn: u64,
+    overwritten: u64,
+}
+
+impl Witness {
+    /// Copies a frame, perhaps only once it is being overwritten; says whether the copy was accepted.
+    fn accepts(&mut self, frame: &Frame<'_>, waits: bool) -> bool {
+        let size = (frame.picture().width(), frame.picture().height());
+        self.packed.resize(frame.picture().packed_size() as usize, 0);
+        let packed = &mut self.packed;
+        let mut overwritten = false;
+        // The copy is there whatever the check says: what a reader that never checks would have taken for the picture.
+        let checked = frame.with(|nv12| {
+            if waits {
+                let row = &mut packed[..size.0 as usize];
+                nv12.copy_luma_row(0, row);
+                let (first, since) = (row[0], Instant::now());
+                while !overwritten && since.elapsed() < WAIT_LASTS {
+                    nv12.copy_luma_row(0, row);
+                    overwritten = row[0] != first;
+                }
+            }
+            nv12.copy_packed_to(packed);
+        });
+        self.overwritten += u64::from(overwritten);
+        let mark = pattern::mark(packed);
+        let (id, generation) = (frame.id().get(), frame.generation());
+        if let Err(Overwritten) = checked {
+            self.refused += 1;
+            self.refused_torn += u64::from(mark.is_none());
+            return false;
+        }
+        // The first one of a generation shows the distance; only an accepted one may.
+        let shown = mark.map(|mark| (generation, id.wrapping_sub(mark.number)));
+        if self.distance.is_none_or(|(of, _)| of != generation) {
+            self.distance = shown;
+        }
+        let is_right = mark.is_some_and(|mark| {
+            self.distance == shown
+                && frame.timestamp_ns() == mark.timestamp_ns()
+                && SIZES.get(usize::from(mark.size)) == Some(&size)
+        });
+        self.accepted += 1;
+        self.accepted_torn += u64::from(!is_right || overwritten);
+        self.seen.insert(generation);
+        true
+    }
 }

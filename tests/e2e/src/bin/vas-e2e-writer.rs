@@ -63,7 +63,7 @@ fn run(arguments: &[String]) -> Result<(), Box<dyn std::error::Error>> {
             continue;
         };
         slot.write_nv12(Plane::new(luma, width as usize), Plane::new(chroma, width as usize))?;
-        slot.publish(Stamp::now());
+        slot.publish(Stamp::at(next.timestamp_ns()));
         next.number += 1;
         let published_for = since.get_or_insert_with(Instant::now).elapsed();
         if changes_size && published_for > SIZE_STAYS {
