@@ -101,7 +101,7 @@ class TheTable(unittest.TestCase):
         self.assertTrue(rows["width"][3].endswith(f"1 to {layout.MAX_DIMENSION}, any parity"))
         self.assertTrue(rows["height"][3].endswith(f"1 to {layout.MAX_DIMENSION}, any parity"))
         self.assertTrue(rows["slot[i].data_offset"][3].endswith(f"a multiple of {layout.PAGE_SIZE}"))
-        self.assertTrue(rows["magic"][3].startswith(f'"{layout.MAGIC.decode()}"'))
+        self.assertTrue(rows["magic"][3].startswith(f"{layout.MAGIC.decode()} in ASCII"))
         state = rows["state"][3]
         for number, word in (
             (layout.STATE_LIVE, "live"),
