@@ -41,12 +41,12 @@ impl NewHeader {
         let mut bytes = [0; WHOLE_HEADER_SIZE];
         let (header, tail) = bytes.split_at_mut(HEADER_SIZE);
         header.copy_from_slice(self.to_raw().as_bytes());
-        tail.copy_from_slice(self.to_tail().as_bytes());
+        tail.copy_from_slice(self.tail().as_bytes());
         bytes
     }
 
     /// Behind the header of version 1, where version 1 has nothing.
-    fn to_tail(&self) -> RawTail {
+    fn tail(&self) -> RawTail {
         RawTail::new_zeroed()
     }
 

@@ -260,7 +260,6 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::run;
 
     /// A workspace with a changelog, and a repository once something is committed.
     struct Scratch {
@@ -304,7 +303,7 @@ mod tests {
             fs::remove_file(clone.folder.path().join("CHANGELOG.md")).unwrap();
             let from = format!("file://{}", other.folder.path().display());
             let to = clone.folder.path().to_str().unwrap();
-            assert!(run::succeeds("git", [&["clone", "--quiet"], how, &[&from, to]].concat()));
+            other.git(&[&["clone", "--quiet"], how, &[&from, to]].concat());
             clone
         }
 

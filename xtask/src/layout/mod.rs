@@ -324,3 +324,31 @@ impl Report {
         }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_first_table_is_named_and_nothing_is_said_twice() {
+        let text =
+            current_text().replace("version   1", "version   2").replace(", version 1:", ", version 2:");
+        let mut report = Report::default();
+        report.one_after_the_other(&BTreeMap::from([(2, text)])).unwrap();
+        let missing = "vas-shm-proto/layout/v2.txt is there, and vas-shm-proto/layout/v1.txt is not: versions begin with 1";
+        assert_eq!(report.remedies, [missing]);
+        for what in ["undo the change", "bless", "undo the change", missing] {
+            report.remedy(what.to_owned());
+        }
+        let failure = report.end().unwrap_err();
+        assert_eq!(failure.sentence, format!("{missing}; undo the change; bless"));
+    }
+
+    #[test]
+    fn a_table_that_is_not_there_is_a_failure_with_a_sentence() {
+        let mut report = Report::default();
+        report.compiled(&BTreeMap::new()).unwrap();
+        let failure = report.end().unwrap_err();
+        assert!(failure.sentence.starts_with("vas-shm-proto/layout/v1.txt is not there"), "{failure}");
+    }
+}

@@ -93,7 +93,7 @@ pub(crate) fn command(workspace: &Workspace, ci: Option<&Path>) -> Outcome {
     let told = read_by_version_1(workspace, &copy, ci.unwrap_or_else(|| Path::new(SHARED_MEMORY)))?;
     copy.restore()?;
     ui::stage("Result");
-    println!("{} rules broken and named, version 2 appended and read by:", edits.len());
+    println!("{} rules broken and named, version 2 appended and read by:", Rule::ALL.len());
     told.iter().for_each(|line| println!("  {line}"));
     ui::note(&format!("after {}", ui::elapsed(started.elapsed())));
     Ok(())
