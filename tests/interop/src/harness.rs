@@ -18,11 +18,15 @@ use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 use vas_shm_proto::{DATA_NAME, META_NAME};
 
+use crate::held::{self, Held};
 use crate::lease::Lease;
 use crate::schema::{Case, Directory, File, Kind, Latest, Open, Step, Store};
+use crate::standing::Standing;
 
 /// How long a reader may think about one answer. Generous: an interpreter on a busy machine has to start within it.
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
+/// How long a reader may take to give back what it has closed: a garbage collector may have to run.
+const RELEASE_LIMIT: Duration = Duration::from_secs(3);
 /// Where `data_inode` stands in `frame.meta`.
 const DATA_INODE: std::ops::Range<usize> = 88..96;
 /// How a probe ends that was started with something that is no camera id.
@@ -154,7 +158,11 @@ pub fn run(all: &[Vector], chosen: &[Vector], program: &[OsString]) -> Report {
 
 /// Shows one vector: what was wrong, a sentence each. `Err`: it cannot be staged on this machine.
 fn run_one(vector: &Vector, all: &[Vector], program: &[OsString]) -> Result<Vec<String>, String> {
-    let mut stage = Stage::make(vector, all)?;
+    let mut stage = match Stage::make(vector, all) {
+        Ok(stage) => stage,
+        Err(NoStage::NotHere(why)) => return Err(why),
+        Err(NoStage::Failed(sentence)) => return Ok(vec![sentence]),
+    };
     let needs_privilege_gone =
         [&vector.case.meta, &vector.case.data].iter().any(|f| f.kind == Kind::Unreadable);
     let mut probe = match Probe::start(program, &stage, needs_privilege_gone)? {
@@ -164,6 +172,7 @@ fn run_one(vector: &Vector, all: &[Vector], program: &[OsString]) -> Result<Vec<
     let mut mismatches = Vec::new();
     if vector.case.open == Open::NoCameraId {
         probe.end(&mut mismatches, USAGE);
+        stage.compare(&mut mismatches);
         return Ok(mismatches);
     }
     if let Err(Broken(sentence)) = converse(vector, &mut stage, &mut probe, &mut mismatches) {
@@ -171,31 +180,75 @@ fn run_one(vector: &Vector, all: &[Vector], program: &[OsString]) -> Result<Vec<
         probe.kill();
     }
     probe.end(&mut mismatches, 0);
+    stage.compare(&mut mismatches);
     Ok(mismatches)
+}
+
+/// Why the files of a vector do not stand.
+enum NoStage {
+    /// This machine cannot have them.
+    NotHere(String),
+    /// Something went wrong that has nothing to do with the vector.
+    Failed(String),
 }
 
 /// The files of a vector in a fresh directory, which goes when this goes.
 struct Stage<'v> {
     base: TempDir,
+    /// Where the reader writes planes to, which is none of its business otherwise.
+    planes: TempDir,
     camera: &'v str,
     all: &'v [Vector],
     inode: u64,
-    planes: usize,
+    planes_asked: usize,
     lease: Option<Lease>,
+    /// What this harness itself put into `base`.
+    standing: Standing,
 }
 
 impl<'v> Stage<'v> {
-    fn make(vector: &'v Vector, all: &'v [Vector]) -> Result<Self, String> {
+    fn make(vector: &'v Vector, all: &'v [Vector]) -> Result<Self, NoStage> {
+        // As /proc will name it.
         let shm = vas_test_support::shared_memory();
-        let base = tempfile::Builder::new()
-            .prefix("vas-vector-")
-            .tempdir_in(&shm)
-            .map_err(|error| format!("make a directory in {}: {error}", shm.display()))?;
-        let mut stage = Self { base, camera: &vector.case.camera, all, inode: 0, planes: 0, lease: None };
+        let shm = shm.canonicalize().unwrap_or(shm);
+        let directory = |prefix| {
+            let made = tempfile::Builder::new().prefix(prefix).tempdir_in(&shm);
+            made.map_err(|error| NoStage::Failed(format!("make a directory in {}: {error}", shm.display())))
+        };
+        let mut stage = Self {
+            base: directory("vas-vector-")?,
+            planes: directory("vas-planes-")?,
+            camera: &vector.case.camera,
+            all,
+            inode: 0,
+            planes_asked: 0,
+            lease: None,
+            standing: Standing::default(),
+        };
+        let failed = |error| NoStage::Failed(format!("stage the files in {}: {error}", shm.display()));
         if vector.case.directory == Directory::Present {
-            stage.fill(vector).map_err(|error| format!("stage the files in {}: {error}", shm.display()))?;
+            stage.fill(vector).map_err(failed)?;
         }
+        if vector.case.meta.kind == Kind::Leased {
+            let meta = fs::File::options().read(true).write(true).open(stage.camera().join(META_NAME));
+            stage.lease = Some(Lease::take(meta.map_err(failed)?).map_err(|error| {
+                NoStage::NotHere(format!("the kernel gives no lease on a file in {}: {error}", shm.display()))
+            })?);
+        }
+        stage.standing = stage.look().map_err(failed)?;
         Ok(stage)
+    }
+
+    fn look(&self) -> std::io::Result<Standing> {
+        Standing::look(self.base.path(), self.lease.as_ref().map(Lease::file))
+    }
+
+    /// Notes what stands there otherwise than this harness put it.
+    fn compare(&self, wrong: &mut Vec<String>) {
+        match self.look() {
+            Ok(now) => wrong.extend(now.changes_since(&self.standing)),
+            Err(error) => wrong.push(format!("look at {}: {error}", self.base.path().display())),
+        }
     }
 
     fn camera(&self) -> PathBuf {
@@ -205,10 +258,6 @@ impl<'v> Stage<'v> {
     fn fill(&mut self, vector: &Vector) -> std::io::Result<()> {
         fs::create_dir(self.camera())?;
         self.inode = self.build(vector, DATA_NAME, META_NAME)?;
-        if vector.case.meta.kind == Kind::Leased {
-            let meta = fs::File::options().read(true).write(true).open(self.camera().join(META_NAME))?;
-            self.lease = Some(Lease::take(meta)?);
-        }
         Ok(())
     }
 
@@ -259,8 +308,14 @@ impl<'v> Stage<'v> {
         vector.ok_or_else(|| format!("there is no vector {name}"))
     }
 
-    /// What the writer does in a step.
+    /// What the writer does in a step, and how the files stand then.
     fn act(&mut self, step: &Step) -> std::io::Result<()> {
+        self.carry_out(step)?;
+        self.standing = self.look()?;
+        Ok(())
+    }
+
+    fn carry_out(&mut self, step: &Step) -> std::io::Result<()> {
         let open = |name| fs::File::options().write(true).open(self.camera().join(name));
         match step {
             Step::Store { store: Store { offset, u32, u64 } } => {
@@ -300,7 +355,11 @@ fn converse(
     wrong: &mut Vec<String>,
 ) -> Result<(), Broken> {
     let case = &vector.case;
-    if !expect(probe, wrong, "open", &case.open.line())? || case.open != Open::Ready {
+    if !expect(probe, wrong, "open", &case.open.line())? {
+        return Ok(());
+    }
+    if case.open != Open::Ready {
+        probe.has_given_back(stage, wrong, "an open that was not ready");
         return Ok(());
     }
     if let Some(mut header) = case.header.clone() {
@@ -322,9 +381,6 @@ fn converse(
         Some(Latest::Nothing) => {
             expect(probe, wrong, "latest", "nothing")?;
         }
-        Some(Latest::Overrun) => {
-            expect(probe, wrong, "latest", "overrun")?;
-        }
         None => {}
     }
     for frame in &case.frames {
@@ -333,7 +389,10 @@ fn converse(
             expect(probe, wrong, "intact", "yes")?;
         }
     }
-    expect(probe, wrong, "close", "ok")?;
+    probe.holds_as_a_reader(stage, wrong);
+    if expect(probe, wrong, "close", "ok")? {
+        probe.has_given_back(stage, wrong, "`close`");
+    }
     if case.steps.is_empty() {
         return Ok(());
     }
@@ -342,7 +401,10 @@ fn converse(
         let before = wrong.len();
         match step {
             Step::Do { command, expect: answer } => {
-                expect(probe, wrong, command, answer)?;
+                let is_right = expect(probe, wrong, command, answer)?;
+                if is_right && (command == "close" || (command == "open" && answer != "ready")) {
+                    probe.has_given_back(stage, wrong, &format!("`{command}`, answered with `{answer}`,"));
+                }
             }
             Step::Planes { luma_sha256, chroma_sha256 } => {
                 planes(probe, stage, wrong, luma_sha256, chroma_sha256)?;
@@ -355,6 +417,7 @@ fn converse(
                 expect(probe, wrong, "header", &header.line())?;
             }
             step => {
+                stage.compare(wrong);
                 stage.act(step).map_err(|error| Broken(format!("the writer's step {step:?}: {error}")))?;
             }
         }
@@ -382,8 +445,8 @@ fn planes(
     luma_sha256: &str,
     chroma_sha256: &str,
 ) -> Result<(), Broken> {
-    stage.planes += 1;
-    let prefix = stage.base.path().join(format!("planes{}", stage.planes));
+    stage.planes_asked += 1;
+    let prefix = stage.planes.path().join(stage.planes_asked.to_string());
     let prefix = prefix.display().to_string();
     if !expect(probe, wrong, &format!("planes {prefix}"), "ok")? {
         return Ok(());
@@ -474,6 +537,42 @@ impl Probe {
             Err(RecvTimeoutError::Disconnected) => {
                 Err(Broken(format!("the reader ended without an answer to `{command}`")))
             }
+        }
+    }
+
+    /// What the reader holds of the files at this moment. One that has ended holds nothing, which shows elsewhere.
+    fn held(&mut self, stage: &Stage<'_>, wrong: &mut Vec<String>) -> Vec<Held> {
+        match held::by(self.child.id(), stage.base.path()) {
+            Ok(held) => held,
+            Err(_) if matches!(self.wait(Duration::from_millis(500)), Ok(Some(_))) => Vec::new(),
+            Err(error) => {
+                wrong.push(format!("look at what the reader has open: {error}"));
+                Vec::new()
+            }
+        }
+    }
+
+    /// With a pair open: read-only, shared, and for no child to inherit.
+    fn holds_as_a_reader(&mut self, stage: &Stage<'_>, wrong: &mut Vec<String>) {
+        for held in self.held(stage, wrong) {
+            wrong.extend(held.faults.iter().map(|fault| format!("the reader has {}: {fault}", held.what)));
+        }
+    }
+
+    /// With nothing open: no mapping and no descriptor of anything below the base.
+    fn has_given_back(&mut self, stage: &Stage<'_>, wrong: &mut Vec<String>, after: &str) {
+        let deadline = Instant::now() + RELEASE_LIMIT;
+        loop {
+            let held = self.held(stage, wrong);
+            if held.is_empty() {
+                return;
+            }
+            if Instant::now() >= deadline {
+                let held: Vec<_> = held.into_iter().map(|held| held.what).collect();
+                wrong.push(format!("after {after} the reader still has {} (LIFE-6)", held.join(" and ")));
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
         }
     }
 

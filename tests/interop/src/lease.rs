@@ -9,7 +9,7 @@ use std::os::fd::AsRawFd;
 /// A write lease, until this is dropped. Whoever opens the file meanwhile waits, or is told `EAGAIN`.
 #[derive(Debug)]
 pub(crate) struct Lease {
-    _file: File,
+    file: File,
 }
 
 impl Lease {
@@ -21,7 +21,12 @@ impl Lease {
         // The kernel signals that somebody wants to open the file: SIGIO would end this process, SIGURG is ignored.
         fcntl(&file, F_SETSIG, libc::SIGURG)?;
         fcntl(&file, libc::F_SETLEASE, libc::F_WRLCK)?;
-        Ok(Self { _file: file })
+        Ok(Self { file })
+    }
+
+    /// The file, for whoever has to read it in spite of the lease.
+    pub(crate) fn file(&self) -> &File {
+        &self.file
     }
 }
 

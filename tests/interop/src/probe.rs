@@ -2,10 +2,13 @@
 //!
 //! With a [`Fault`] it gives wrong answers on purpose: a harness that lets such a reader pass is blind.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, BufRead, Write};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use memmap2::{MmapOptions, MmapRaw};
+use vas_shm_proto::META_NAME;
 use vas_shm_reader::{Absent, CameraId, Found, Frame, FrameId, Opened, Options, Reader, Refused};
 
 /// In what a probe is wrong on purpose.
@@ -41,6 +44,60 @@ pub enum Fault {
     Crash,
     /// Ends well until its exit code.
     ExitCode,
+    /// Stores into the reserved bytes of `frame.meta`.
+    Write,
+    /// Leaves a file of its own beside the two.
+    Create,
+    /// Leaves a file of its own in the base directory.
+    CreateInBase,
+    /// Keeps the mappings of a pair that is closed.
+    KeepMappings,
+    /// Keeps a descriptor of a pair that is not there yet, or refused.
+    KeepDescriptor,
+    /// Has a descriptor that its children inherit.
+    Inherit,
+    /// Has a descriptor for writing.
+    ReadWrite,
+    /// Maps `frame.meta` for writing.
+    MapWritable,
+    /// Opens `frame.meta` for writing, and maps it for reading.
+    OpenWritable,
+}
+
+/// What a reader holds that it should not.
+#[derive(Debug)]
+enum Misdeed {
+    None,
+    Open { _file: File },
+    Mapped { _map: MmapRaw },
+}
+
+impl Fault {
+    /// What is wrong with how the files are used, rather than with an answer.
+    fn misuse(self, base: &Path, camera: &CameraId) -> io::Result<Misdeed> {
+        let directory = base.join(camera.as_str());
+        let meta = directory.join(META_NAME);
+        let open = |write| File::options().read(true).write(write).open(&meta);
+        match self {
+            Self::Write => open(true)?.write_all_at(&[1], 200)?,
+            Self::Create => fs::write(directory.join("reader"), "")?,
+            Self::CreateInBase => fs::write(base.join("reader"), "")?,
+            Self::Inherit => {
+                let flags = rustix::fs::OFlags::RDONLY;
+                let file = rustix::fs::open(&meta, flags, rustix::fs::Mode::empty())?;
+                return Ok(Misdeed::Open { _file: file.into() });
+            }
+            Self::ReadWrite => return Ok(Misdeed::Open { _file: open(true)? }),
+            Self::MapWritable => {
+                return Ok(Misdeed::Mapped { _map: MmapOptions::new().map_raw(&open(true)?)? });
+            }
+            Self::OpenWritable => {
+                return Ok(Misdeed::Mapped { _map: MmapOptions::new().map_raw_read_only(&open(true)?)? });
+            }
+            _ => {}
+        }
+        Ok(Misdeed::None)
+    }
 }
 
 /// Carries out commands until the input ends.
@@ -60,6 +117,7 @@ pub fn run(
         let opened = (line == "open").then(|| vas_shm_reader::open(base, camera, &Options::new()));
         let answer = match opened {
             Some(Opened::Ready(reader)) => {
+                let _misdeed = fault.map(|fault| fault.misuse(base, camera)).transpose()?;
                 say(&mut output, "ready")?;
                 let mut pair = Pair { reader: &reader, fault, seen: None, held: None };
                 // Another `open` closes the pair as `close` does.
@@ -70,7 +128,15 @@ pub fn run(
                     }
                     say(&mut output, &pair.answer(&line))?;
                 };
+                if fault == Some(Fault::KeepMappings) {
+                    std::mem::forget(reader);
+                }
                 continue;
+            }
+            Some(_) if fault == Some(Fault::KeepDescriptor) => {
+                let data = base.join(camera.as_str()).join(vas_shm_proto::DATA_NAME);
+                std::mem::forget(File::open(data)?);
+                "not_there_yet stopped".to_owned()
             }
             Some(Opened::NotYet(why)) => match fault {
                 Some(Fault::Wait) => "refused frame.meta".to_owned(),

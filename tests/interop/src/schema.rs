@@ -209,8 +209,6 @@ pub enum Latest {
     Frame(Big),
     /// There is none.
     Nothing,
-    /// Overwritten as many times in a row as there are slots.
-    Overrun,
 }
 
 /// One step of a conversation.

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use vas_interop::{harness, vectors};
 
@@ -42,6 +43,33 @@ fn a_reader_that_is_wrong_in_one_thing_fails_where_that_thing_is_asked_for() {
         ("chatter", "accept/picture-3x3", "the reader said `and how it shines`"),
         ("crash", "accept/picture-3x3", "the reader ended without an answer to `latest`"),
         ("exit-code", "accept/picture-3x3", "the reader ended with exit status: 3"),
+        (
+            "write",
+            "accept/picture-3x3",
+            "wrote into vector/frame.meta, which differs from byte 200 on (TRUST-1)",
+        ),
+        ("write", "accept/names-go-away", "step 2: the reader wrote into vector/frame.meta"),
+        ("create", "accept/picture-3x3", "the reader made vector/reader (FILE-1)"),
+        ("create-in-base", "accept/picture-3x3", "the reader made reader (FILE-1)"),
+        ("keep-mappings", "accept/picture-3x3", "after `close` the reader still has a mapping of"),
+        (
+            "keep-mappings",
+            "accept/stopped-while-open",
+            "step 4: after `open`, answered with `not_there_yet stopped`,",
+        ),
+        (
+            "keep-descriptor",
+            "wait/stopped",
+            "after an open that was not ready the reader still has descriptor",
+        ),
+        ("inherit", "accept/picture-3x3", "frame.meta: it was opened without O_CLOEXEC (OPEN-1)"),
+        ("read-write", "accept/picture-3x3", "frame.meta: it is open for writing (OPEN-1, TRUST-1)"),
+        ("map-writable", "accept/picture-3x3", "frame.meta: it is mapped for writing (TRUST-1)"),
+        (
+            "open-writable",
+            "accept/picture-3x3",
+            "frame.meta: the file was open for writing when it was mapped",
+        ),
     ];
     let all = harness::load(&harness::directory()).unwrap();
     for (fault, name, sentence) in faults {
@@ -61,6 +89,23 @@ fn a_reader_that_does_not_start_is_no_reader_that_passes() {
     let report = harness::run(&all, &all[..1], &program);
     assert_eq!(report.failed.len(), 1, "{}", report.text());
     assert!(report.text().contains("start /nowhere/at/all"), "{}", report.text());
+}
+
+#[test]
+fn a_run_in_which_no_vector_can_be_staged_makes_no_claim() {
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_vas-vectors"));
+        command.arg("run").args(arguments).arg("--").args(probe(&[]));
+        let output = command.env("VAS_TEST_SHM", "/nowhere/at/all").output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert!(!String::from_utf8_lossy(&output.stdout).contains("conformance v1"), "{output:?}");
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+    };
+    let said = run(&["--only", "picture-3x3"]);
+    assert!(said.contains("make a directory in /nowhere/at/all"), "{said}");
+    assert!(said.contains("1 of 1 vectors failed"), "{said}");
+    let said = run(&["--only", "of-no-vector"]);
+    assert!(said.contains("no vector has \"of-no-vector\" in its name"), "{said}");
 }
 
 #[test]

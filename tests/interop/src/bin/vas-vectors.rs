@@ -63,28 +63,29 @@ fn run(directory: &std::path::Path, program: &[OsString], only: Option<&str>) ->
         .filter(|vector| only.is_none_or(|part| vector.case.name.contains(part)))
         .cloned()
         .collect();
+    if chosen.is_empty() {
+        return Err(vec![format!("no vector has {:?} in its name", only.unwrap_or_default())]);
+    }
     let report = harness::run(&vectors, &chosen, program);
     print!("{}", report.text());
     let manifest = directory.join(vectors::MANIFEST);
     let manifest =
         std::fs::read(&manifest).map_err(|error| vec![format!("read {}: {error}", manifest.display())])?;
-    if report.failed.is_empty() && report.total() > 0 {
-        // A part of the vectors is no claim.
-        if let Some(part) = only {
-            return Ok(format!(
-                "only those with {part:?} in their names: {} of {}",
-                chosen.len(),
-                vectors.len()
-            ));
-        }
-        let claim = if report.skipped.is_empty() { "reads" } else { "reads, with some left out," };
-        Ok(format!(
-            "{claim} conformance v1: {} of {} at MANIFEST {}",
-            report.passed.len(),
-            vectors.len(),
-            harness::sha256(&manifest)
-        ))
-    } else {
-        Err(vec![format!("{} of {} vectors failed", report.failed.len(), report.total())])
+    let passed = report.passed.len();
+    if !report.failed.is_empty() {
+        return Err(vec![format!("{} of {} vectors failed", report.failed.len(), report.total())]);
     }
+    if passed == 0 {
+        return Err(vec![format!("none of {} vectors could be shown, which says nothing", report.total())]);
+    }
+    // A part of the vectors is no claim.
+    if let Some(part) = only {
+        return Ok(format!("only those with {part:?} in their names: {passed} of {}", vectors.len()));
+    }
+    let claim = if passed == vectors.len() { "reads" } else { "reads, with some left out," };
+    Ok(format!(
+        "{claim} conformance v1: {passed} of {} at MANIFEST {}",
+        vectors.len(),
+        harness::sha256(&manifest)
+    ))
 }

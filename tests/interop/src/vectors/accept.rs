@@ -200,6 +200,13 @@ fn headers() -> Vec<Vector> {
         "frame.meta has the 768 bytes of the header and no more.",
         &["OPEN-6", "OPEN-9"],
     ));
+    for bytes in [769, 4095, 4097] {
+        all.push(pair(|d| d.meta_bytes = bytes).ready(
+            &format!("accept/meta-{bytes}"),
+            "A frame.meta whose size is a multiple of nothing.",
+            &["OPEN-6", "OPEN-9"],
+        ));
+    }
     all.push(pair(|d| d.meta_bytes = 12288).ready(
         "accept/meta-three-pages",
         "frame.meta of three pages.",
@@ -288,9 +295,13 @@ fn headers() -> Vec<Vector> {
 
 fn later_versions() -> Vec<Vector> {
     let mut all = Vec::new();
-    for (version, about) in
-        [(2, "Version 2 without anything that is new."), (u32::MAX, "The highest version there can be.")]
-    {
+    for (version, about) in [
+        (2, "Version 2 without anything that is new."),
+        (10, "Version 10."),
+        (65536, "Version 65536, whose lower half is 0."),
+        (1 << 31, "A version that is negative where numbers are signed."),
+        (u32::MAX, "The highest version there can be."),
+    ] {
         all.push(full(|d| d.version = version).ready(
             &format!("accept/version-{version}"),
             about,
@@ -354,6 +365,9 @@ fn words() -> Vec<Vector> {
         (1, "live", "State 1, live."),
         (2, "stalled", "State 2, stalled: the newest frame stays readable."),
         (5, "live", "A state of a later version counts as live."),
+        (7, "live", "A state with every bit of stopped and replaced counts as live."),
+        (259, "live", "A state whose lowest byte is that of stopped counts as live."),
+        (65540, "live", "A state whose lower half is that of replaced counts as live."),
         (u32::MAX, "live", "The highest state counts as live."),
     ] {
         all.push(
@@ -364,6 +378,17 @@ fn words() -> Vec<Vector> {
             .ready(&format!("accept/state-{state}"), about, &["HEAD-7", "OPEN-17", "LIVE-6"]),
         );
     }
+    all.push(
+        pair(|d| {
+            (d.state, d.flags) = (2, 1);
+            d.observe("stalled", true);
+        })
+        .ready(
+            "accept/stalled-and-idle",
+            "State 2 with the flag idle: a reader says both, for neither hides the other.",
+            &["HEAD-7", "LIVE-6"],
+        ),
+    );
     for (name, flags, idle, about) in [
         ("idle", 1, true, "The flag idle while a frame stands, as in the moment before it is cleared."),
         ("unknown", u32::MAX - 1, false, "Every bit of flags but idle."),
@@ -386,6 +411,17 @@ fn words() -> Vec<Vector> {
             "accept/heartbeat-highest",
             "The highest heartbeat, which is compared with no clock, and an unknown frame period.",
             &["LIVE-4", "HOLD-5"],
+        ),
+    );
+    all.push(
+        pair(|d| {
+            d.frame_period_ns = u64::MAX;
+            d.observe("live", false);
+        })
+        .ready(
+            "accept/frame-period-highest",
+            "The highest frame period, a number of 64 bits that no clock will see.",
+            &["HOLD-5"],
         ),
     );
     let slot = (NEWEST % 3) as usize;

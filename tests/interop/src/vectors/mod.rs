@@ -132,7 +132,8 @@ fn unproven_faults(proven: &BTreeSet<&str>, readme: &str) -> Vec<String> {
 /// The clauses that the last table of PROTOCOL.md gives to one role alone.
 fn clauses_of(role: &str) -> BTreeSet<String> {
     let row = PROTOCOL.lines().find_map(|line| line.strip_prefix(&format!("| {role} |")));
-    clauses_in(row.unwrap_or_default().trim_end_matches('|'))
+    let row = row.expect("the last table of PROTOCOL.md has a row for each role");
+    clauses_in(row.trim_end_matches('|'))
 }
 
 /// Every clause of a list such as `PUB-1 to 10, COLOR-4`.

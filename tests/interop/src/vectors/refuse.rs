@@ -122,6 +122,8 @@ fn identity() -> Vec<Vector> {
         ("zeros", *b"\0\0\0\0\0\0\0\0"),
         ("first-byte", *b"vASFRAME"),
         ("last-byte", *b"VASFRAMF"),
+        ("middle-byte", *b"VASFrAME"),
+        ("fourth-and-fifth-byte", *b"VASfrAME"),
         ("reversed", *b"EMARFSAV"),
     ] {
         all.push(pair(|d| d.magic = magic).refused(
@@ -231,6 +233,36 @@ fn geometry() -> Vec<Vector> {
             ["uv_offset", "1024", "at least 4294967296"],
         ),
     );
+    all.push(
+        pair(|d| {
+            (d.stride, d.height) = (1 << 31, 4);
+            (d.uv_offset, d.data_size) = (1 << 33, (1 << 33) + 512);
+        })
+        .refused(
+            "refuse/chroma-plane-of-2-to-the-32",
+            "A stride of 2^31 with two chroma rows: their product is 2^32, which 32 bits take for 0.",
+            &["OPEN-5", "OPEN-12"],
+            ["data_size", "8589935104", "at least 12884901888"],
+        ),
+    );
+    all.push(
+        pair(|d| {
+            (d.stride, d.height) = (1 << 31, 1);
+            (d.uv_offset, d.data_size) = (1 << 31, 1 << 32);
+        })
+        .refused(
+            "refuse/stride-of-2-to-the-31",
+            "A stride of 2^31, negative where numbers are signed: the geometry is right, but no file has room for it.",
+            &["OPEN-12", "OPEN-15", "READ-14"],
+            ["slot[i].data_offset", "0", "data_offset + data_size at most data_file_size 12288"],
+        ),
+    );
+    all.push(pair(|d| d.uv_offset += 64).refused(
+        "refuse/data-size-without-the-gap",
+        "A frame with room for both planes, but not for the gap between them.",
+        clauses,
+        ["data_size", "1536", "at least 1600"],
+    ));
     // The chroma plane has 512 bytes.
     let wraps = u64::MAX - 511;
     all.push(
@@ -433,6 +465,12 @@ fn slots() -> Vec<Vector> {
             ["data_file_size", "12288", &format!("at most {bytes}, the size of frame.data")],
         ));
     }
+    all.push(pair(|d| d.data_file_size += 1 << 32).refused(
+        "refuse/data-file-size-above-32-bits",
+        "A data_file_size 2^32 too large, which 32 bits take for the right one.",
+        &["OPEN-5", "OPEN-16"],
+        ["data_file_size", "4294979584", "at most 12288, the size of frame.data"],
+    ));
     all.push(pair(|d| d.data_file_size = u64::MAX).refused(
         "refuse/data-file-size-highest",
         "The highest data_file_size there is.",

@@ -68,6 +68,18 @@ fn missing() -> Vec<Vector> {
             &["OPEN-1", "OPEN-2", "OPEN-6"],
             "missing",
         ),
+        pair(|d| (d.data_kind, d.meta_bytes) = (Kind::Missing, 512)).not_yet(
+            "wait/missing-data-before-the-size-of-meta",
+            "frame.meta is too short, and frame.data is missing: sizes come after both are open.",
+            &["OPEN-1", "OPEN-2", "OPEN-6"],
+            "missing",
+        ),
+        pair(|d| (d.meta_kind, d.data_kind) = (Kind::Missing, Kind::Symlink)).not_yet(
+            "wait/missing-meta-before-data-symlink",
+            "frame.meta is missing, and frame.data would be refused: frame.meta is opened and judged first.",
+            &["OPEN-1", "OPEN-2"],
+            "missing",
+        ),
         pair(|d| (d.meta_kind, d.data_kind) = (Kind::Missing, Kind::Fifo)).not_yet(
             "wait/missing-meta-and-data-fifo",
             "frame.data is a FIFO, and there is no frame.meta: the first name that is opened is the answer.",
@@ -231,10 +243,27 @@ fn nothing() -> Vec<Vector> {
     d.ask("latest", "nothing");
     d.ask(&format!("at {NEWEST}"), "gone");
     d.ask(&format!("at {}", NEWEST - 3), "gone");
+    d.ask_frame("next", NEWEST - 2);
+    d.ask_frame("next", NEWEST - 1);
+    d.ask("next", "nothing");
     all.push(d.ready(
         "wait/slot-holds-an-older-frame",
         "The newest frame's slot holds the one S before it, which no writer leaves there: a word other than n is not n, whichever it is, and n - S is too old to be asked for.",
         &["READ-2", "READ-9", "HEAD-5"],
+    ));
+
+    let mut d = Draft::new();
+    d.publish_all(NEWEST);
+    d.records[newest].frame_id = NEWEST - (1 << 32);
+    d.ask("latest", "nothing");
+    d.ask(&format!("at {NEWEST}"), "gone");
+    d.ask_frame("next", NEWEST - 2);
+    d.store_u64(record_offset(d.slot(NEWEST - 2)), NEWEST - 2 + (1 << 32));
+    d.ask("intact", "no");
+    all.push(d.ready(
+        "wait/slot-differs-above-32-bits",
+        "Words of slots that differ from the frame asked for, or held, in their upper halves only.",
+        &["READ-2", "READ-6", "READ-14"],
     ));
 
     let mut d = Draft::new();
