@@ -40,6 +40,14 @@ fn assert_in_bounds(header: &Header, files: &Files) -> Result<(), TestCaseError>
     for &(start, end) in &ranges {
         prop_assert_eq!(start % PAGE_SIZE as u128, 0);
         prop_assert!(end <= u128::from(header.data_file_size()));
+        // Every row that a reader copies lies inside its plane, and each plane inside the slot.
+        let luma = (start, picture.height(), picture.width(), start + u128::from(picture.uv_offset()));
+        let chroma = (luma.3, picture.chroma_rows(), picture.chroma_row_bytes(), end);
+        for (plane, rows, row_bytes, plane_end) in [luma, chroma] {
+            let last_row = plane + stride * u128::from(rows - 1);
+            prop_assert!(u128::from(row_bytes) <= stride);
+            prop_assert!(last_row + u128::from(row_bytes) <= plane_end);
+        }
     }
     ranges.sort_unstable();
     prop_assert!(ranges.windows(2).all(|pair| pair[0].1 <= pair[1].0), "slots overlap: {:?}", ranges);
@@ -276,4 +284,112 @@ proptest! {
             prop_assert!(snapshot::is_intact(&words, &frame));
         }
     }
+}
+
+/// The field that PROTOCOL.md has refused first, by unbounded arithmetic; `None` if all of them are good.
+fn refused_first(
+    width: u32,
+    height: u32,
+    stride: u32,
+    uv_offset: u64,
+    data_size: u64,
+) -> Option<&'static str> {
+    let [w, h, stride] = [width, height, stride].map(u128::from);
+    let chroma_size = stride * h.div_ceil(2);
+    let chroma_end = u128::from(uv_offset) + chroma_size;
+    let checks = [
+        ("width", (1..=16384).contains(&w)),
+        ("height", (1..=16384).contains(&h)),
+        ("stride", stride >= 2 * w.div_ceil(2)),
+        ("uv_offset", u128::from(uv_offset) >= stride * h),
+        ("uv_offset", chroma_end < 1 << 64),
+        ("data_size", u128::from(data_size) >= chroma_end),
+    ];
+    checks.into_iter().find(|(_, good)| !good).map(|(field, _)| field)
+}
+
+// Not by chance but all of them: each field at each of its bounds, one below, one above, and at the ends of its type, with each
+// of the others. Proves OPEN-3 and OPEN-12.
+#[test]
+fn every_combination_of_bounds_is_judged_as_unbounded_arithmetic_judges_it() {
+    let dimensions = [0, 1, 2, 3, 16383, 16384, 16385, 1 << 31, u32::MAX];
+    let near =
+        |bound: u128| [-1, 0, 1].map(|by| bound.saturating_add_signed(by).min(u128::from(u64::MAX)) as u64);
+    let (mut accepted, mut refused) = (0, 0);
+    for (width, height) in dimensions.iter().flat_map(|&w| dimensions.map(|h| (w, h))) {
+        let row = u64::from(width).next_multiple_of(2);
+        for stride in near(row.into()).into_iter().chain([0, 1, 1 << 31, u64::from(u32::MAX)]) {
+            let Ok(stride) = u32::try_from(stride) else { continue };
+            let luma = u128::from(stride) * u128::from(height);
+            let chroma = u128::from(stride) * u128::from(height.div_ceil(2));
+            let last = (1u128 << 64) - 1 - chroma;
+            for uv_offset in near(luma).into_iter().chain(near(last)).chain([0, 1 << 32, u64::MAX]) {
+                let end = u128::from(uv_offset) + chroma;
+                for data_size in near(end).into_iter().chain([0, 1 << 32, u64::MAX]) {
+                    let found = Nv12::check(width, height, stride, uv_offset, data_size);
+                    let expected = refused_first(width, height, stride, uv_offset, data_size);
+                    assert_eq!(
+                        found.map_err(|refusal| refusal.field()).err(),
+                        expected,
+                        "{width} x {height}, stride {stride}, uv_offset {uv_offset}, data_size {data_size}"
+                    );
+                    if expected.is_none() { accepted += 1 } else { refused += 1 }
+                }
+            }
+        }
+    }
+    assert!(accepted > 1000 && refused > 10_000, "both sides of the bounds: {accepted}, {refused}");
+}
+
+// Slots at the ends of the file and of 64 bits, with each other and with each size. Proves OPEN-15 and OPEN-16.
+#[test]
+fn every_combination_of_slots_at_the_bounds_is_judged_as_unbounded_arithmetic_judges_it() {
+    const PAGE: u64 = PAGE_SIZE as u64;
+    let mut pair = Pair::new(2, 2, 2);
+    let least = pair.raw.stream.data_size.get();
+    let mut accepted = 0;
+    for data_size in [least, PAGE - 1, PAGE, PAGE + 1, 1 << 40, u64::MAX - PAGE, u64::MAX] {
+        let rounded = data_size.checked_next_multiple_of(PAGE).unwrap_or(0);
+        for data_file_size in [0, PAGE, rounded, 2 * PAGE, rounded.wrapping_add(data_size), u64::MAX] {
+            let offsets = [
+                0,
+                1,
+                PAGE - 1,
+                PAGE,
+                2 * PAGE,
+                rounded,
+                data_file_size.wrapping_sub(data_size),
+                0u64.wrapping_sub(PAGE),
+            ];
+            for (first, second) in offsets.iter().flat_map(|&a| offsets.map(|b| (a, b))) {
+                for file_bytes in [data_file_size, data_file_size.saturating_sub(1)] {
+                    pair.raw.stream.data_size.set(data_size);
+                    pair.raw.stream.data_file_size.set(data_file_size);
+                    pair.raw.slots[0].data_offset.set(first);
+                    pair.raw.slots[1].data_offset.set(second);
+                    pair.files.data_size_bytes = file_bytes;
+                    let [size, a, b] = [data_size, first, second].map(u128::from);
+                    let inside = [a, b].iter().all(|offset| {
+                        offset % u128::from(PAGE) == 0 && offset + size <= data_file_size.into()
+                    });
+                    let expected = if !inside || a.abs_diff(b) < size {
+                        Some("slot[i].data_offset")
+                    } else {
+                        (data_file_size > file_bytes).then_some("data_file_size")
+                    };
+                    let found = match pair.check() {
+                        Ok(_) => None,
+                        Err(Problem::Refused(refusal)) => Some(refusal.field()),
+                        Err(other) => panic!("{other}"),
+                    };
+                    assert_eq!(
+                        found, expected,
+                        "{first}, {second}, size {data_size} of {data_file_size}, {file_bytes}"
+                    );
+                    accepted += u32::from(expected.is_none());
+                }
+            }
+        }
+    }
+    assert!(accepted >= 10, "both sides of the bounds: {accepted}");
 }

@@ -305,3 +305,6 @@ impl FrameStream {
         Turn::Status(status)
     }
 }
+
+#[cfg(test)]
+mod properties;
