@@ -50,7 +50,8 @@ pub(crate) fn command(workspace: &Workspace, options: &Options) -> Outcome {
     let mut command = program(workspace, options.release)?;
     command.args(["--seconds", &options.seconds.to_string(), "--seed", &options.seed.to_string()]);
     command.args(options.scenarios.iter().flat_map(|name| ["--scenario", name]));
-    for (word, is_wanted) in [("--blind", options.blind), ("--json", options.json), ("--list", options.list)] {
+    for (word, is_wanted) in [("--blind", options.blind), ("--json", options.json), ("--list", options.list)]
+    {
         if is_wanted {
             command.arg(word);
         }

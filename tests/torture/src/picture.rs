@@ -55,9 +55,9 @@ impl Format {
         (self.width * self.height * 3 / 2) as usize
     }
 
-    /// Whether its frames are counted as those of a large picture.
+    /// Whether frames of this width are counted as those of large pictures: 1080p.
     pub(crate) fn is_large(width: u32) -> bool {
-        width >= 1280
+        width >= FORMATS[LARGE as usize].width
     }
 }
 

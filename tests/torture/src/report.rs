@@ -10,7 +10,7 @@ use std::time::Duration;
 pub(crate) struct Tally {
     /// Things that were done to somebody.
     pub(crate) events: u64,
-    /// Frames that readers accepted, of pictures below 1280 pixels and of larger ones.
+    /// Frames that readers accepted, of small pictures and of 1080p.
     pub(crate) accepted_small: u64,
     pub(crate) accepted_large: u64,
     /// Of these: not one whole frame.
@@ -84,16 +84,24 @@ impl Verdict {
         }
     }
 
-    /// One word, or a sentence; the first line of it.
+    /// One word, or the beginning of a sentence that is told in full below the table.
     pub(crate) fn short(&self, is_blind: bool, torn: u64) -> String {
-        let first = |text: &str| text.lines().next().unwrap_or_default().to_owned();
         match self {
             Self::Holds if is_blind => (if torn > 0 { "saw tears" } else { "saw none" }).into(),
             Self::Holds => "holds".into(),
-            Self::Failed(why) => format!("FAILED: {}", first(why)),
-            Self::Skipped(why) => format!("SKIPPED: {}", first(why)),
+            Self::Failed(why) => format!("FAILED: {}", beginning(why)),
+            Self::Skipped(why) => format!("SKIPPED: {}", beginning(why)),
             Self::Interrupted => "interrupted".into(),
         }
+    }
+}
+
+fn beginning(text: &str) -> String {
+    const COLUMNS: usize = 60;
+    let line = text.lines().next().unwrap_or_default();
+    match line.char_indices().nth(COLUMNS) {
+        Some((end, _)) => format!("{} ...", line[..end].trim_end()),
+        None => line.to_owned(),
     }
 }
 
@@ -104,6 +112,8 @@ pub(crate) struct Row {
     pub(crate) seconds: f64,
     #[serde(flatten)]
     pub(crate) tally: Tally,
+    /// What else is worth knowing of it.
+    pub(crate) note: Option<String>,
     #[serde(flatten)]
     pub(crate) verdict: Verdict,
 }
@@ -134,7 +144,7 @@ impl Report {
             "scenario",
             "events",
             "accepted",
-            "of large",
+            "of 1080p",
             "torn",
             "overwritten",
             "overruns",
@@ -145,7 +155,11 @@ impl Report {
         ];
         let mut lines = vec![head.map(str::to_owned)];
         for row in &self.rows {
-            lines.push(cells(row.scenario, &row.tally, row.verdict.short(self.is_blind, row.tally.torn)));
+            let mut verdict = row.verdict.short(self.is_blind, row.tally.torn);
+            if let Some(note) = &row.note {
+                verdict += &format!(" ({note})");
+            }
+            lines.push(cells(row.scenario, &row.tally, verdict));
         }
         lines.push(cells("total", &self.total, String::new()));
         let widths: Vec<usize> = (0..head.len())
@@ -172,7 +186,7 @@ impl Report {
     pub(crate) fn sentence(&self) -> String {
         let Tally { accepted_small, accepted_large, torn, .. } = self.total;
         let frames = format!(
-            "{} frames accepted ({} of small pictures, {} of large ones)",
+            "{} frames accepted ({} of small pictures, {} of 1080p)",
             grouped(accepted_small + accepted_large),
             grouped(accepted_small),
             grouped(accepted_large)
@@ -231,7 +245,12 @@ mod tests {
             period_ns: 33_000_000,
             ..Tally::default()
         };
-        Report::new(1, 2.0, is_blind, vec![Row { scenario: "kill-server", seconds: 2.0, tally, verdict }])
+        Report::new(
+            1,
+            2.0,
+            is_blind,
+            vec![Row { scenario: "kill-server", seconds: 2.0, tally, note: Some("in vain".into()), verdict }],
+        )
     }
 
     #[test]
@@ -241,7 +260,7 @@ mod tests {
         assert_eq!(lines.len(), 3, "{table}");
         assert!(lines[1].starts_with("kill-server"), "{table}");
         assert!(
-            lines[1].contains("1 234 567") && lines[1].ends_with("66 ms = 2.0 periods  holds"),
+            lines[1].contains("1 234 567") && lines[1].ends_with("66 ms = 2.0 periods  holds (in vain)"),
             "{table}"
         );
         assert!(lines[2].starts_with("total"), "{table}");

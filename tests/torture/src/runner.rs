@@ -126,13 +126,14 @@ fn play_all(cli: &Cli, run: &Run, scenarios: &[&'static Scenario]) -> Vec<Row> {
 
 fn play(run: &Run, scenario: &'static Scenario, time: Duration) -> Row {
     let started = Instant::now();
-    let mut tally = Tally::default();
+    let (mut tally, mut note) = (Tally::default(), None);
     let end = if run.interrupted.load(Ordering::Relaxed) {
         Err(Stop::Interrupted)
     } else {
         Stage::new(run, scenario.name, time).and_then(|mut stage| {
             let end = play_on(&mut stage, scenario);
             tally = stage.tally;
+            note = stage.note.take();
             end
         })
     };
@@ -143,17 +144,17 @@ fn play(run: &Run, scenario: &'static Scenario, time: Duration) -> Row {
             verdict = Verdict::Failed(format!("cannot be played here: {why}"));
         }
     }
-    Row { scenario: scenario.name, seconds: started.elapsed().as_secs_f64(), tally, verdict }
+    Row { scenario: scenario.name, seconds: started.elapsed().as_secs_f64(), tally, note, verdict }
 }
 
 fn play_on(stage: &mut Stage<'_>, scenario: &Scenario) -> Played {
     let played = (scenario.play)(stage).and_then(|()| stage.end_all());
     match played {
-        Ok(()) => stage.conclude(),
+        Ok(()) => stage.conclude(true),
         Err(Stop::Failed(why)) => {
             // What readers accepted until then matters more than what came to an end.
             stage.kill_all();
-            match stage.conclude() {
+            match stage.conclude(false) {
                 Err(Stop::Failed(more)) => Err(Stop::Failed(format!("{more}; and {why}"))),
                 _ => Err(Stop::Failed(why)),
             }

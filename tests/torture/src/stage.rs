@@ -125,6 +125,8 @@ pub(crate) struct Stage<'r> {
     watched_at: Instant,
     pub(crate) rng: fastrand::Rng,
     pub(crate) tally: Tally,
+    /// Stands beside the verdict.
+    pub(crate) note: Option<String>,
     processes: Vec<Process>,
     started: usize,
     /// Of each server so far: the highest number that it promised.
@@ -150,6 +152,7 @@ impl<'r> Stage<'r> {
             watched_at: Instant::now(),
             rng: fastrand::Rng::with_seed(run.seed ^ salt),
             tally: Tally::default(),
+            note: None,
             processes: Vec::new(),
             started: 0,
             promised: Vec::new(),
@@ -557,15 +560,15 @@ impl<'r> Stage<'r> {
         }
     }
 
-    /// The verdict on what is known so far.
-    pub(crate) fn conclude(&mut self) -> Played {
+    /// The verdict on what is known so far. A scenario that was played to its end has to have proved something.
+    pub(crate) fn conclude(&mut self, is_complete: bool) -> Played {
         if !self.run.is_blind {
             self.compare();
         }
         if !self.run.is_blind && self.tally.torn > 0 && self.findings.is_empty() {
             self.findings.push(format!("{} torn frames were accepted", self.tally.torn));
         }
-        if self.tally.accepted() == 0 {
+        if is_complete && self.tally.accepted() == 0 {
             self.findings.push("no frame was accepted, so nothing was proved".into());
         }
         match &self.findings[..] {

@@ -25,8 +25,10 @@ pub(crate) fn kill_large(stage: &mut Stage<'_>) -> Played {
     kill(stage, LARGE)
 }
 
+// Proves READ-6 and LIVE-1.
 fn kill(stage: &mut Stage<'_>, format: u8) -> Played {
     let mut readers = Vec::new();
+    let (mut kills, mut in_copy) = (0, 0);
     loop {
         for _ in 0..KILLS_IN_A_ROW {
             let slots = SLOTS[stage.rng.usize(..SLOTS.len())];
@@ -35,6 +37,9 @@ fn kill(stage: &mut Stage<'_>, format: u8) -> Played {
             stage.wait_random(LIFE)?;
             stage.kill(server)?;
             stage.event();
+            kills += 1;
+            in_copy += u32::from(stage.get(server, Word::Promised) > stage.get(server, Word::Published));
+            stage.note = Some(format!("{in_copy} of {kills} inside a copy"));
             examine_the_dead(stage, server, slots)?;
         }
         let spec = ServerSpec { formats: vec![format], ..stage.server_spec() };
@@ -161,12 +166,15 @@ pub(crate) fn other_slots(stage: &mut Stage<'_>) -> Played {
     }
 }
 
+// Proves LIFE-10.
 pub(crate) fn two_servers(stage: &mut Stage<'_>) -> Played {
-    let mut first = stage.live_server(stage.server_spec())?;
+    // At a camera's rate, so that the time until there are pictures again can be told in periods.
+    let spec = ServerSpec { period_us: 33_333, ..stage.server_spec() };
+    let mut first = stage.live_server(spec.clone())?;
     let reader = stage.reader(Manner::Stream)?;
     stage.until_current(first, reader)?;
     loop {
-        let second = stage.server(stage.server_spec())?;
+        let second = stage.server(spec.clone())?;
         stage.until("the second server is told that the first has the camera", |stage| {
             (stage.get(second, Word::HeldByAnother) > 0).then_some(())
         })?;

@@ -10,6 +10,7 @@ use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+// Proves OPEN-10 and HEAD-10.
 pub(crate) fn replacement(stage: &mut Stage<'_>) -> Played {
     let spec = ServerSpec {
         formats: vec![SMALL, RECOLORED, PADDED],
@@ -62,6 +63,7 @@ const LOSSES: [Loss; 8] = [
     Loss::MetaReplaced,
 ];
 
+// Proves LIFE-9 and LIVE-5.
 pub(crate) fn names_removed(stage: &mut Stage<'_>) -> Played {
     let server = stage.live_server(stage.server_spec())?;
     let mut readers = Vec::new();

@@ -63,6 +63,8 @@ fn hoarded(stage: &mut Stage<'_>, reads: bool, check: impl Fn(&mut Stage<'_>, u3
         ServerSpec { formats: formats.clone(), change_ms: 50, period_us: 5_000, ..stage.server_spec() };
     let most = pair_bytes(&formats, spec.slots)?;
     let server = stage.live_server(spec)?;
+    // What is waited for here is another pair, not another frame.
+    stage.tally.period_ns = 0;
     let pid = stage.pid(server);
     let mut hoarders = Vec::new();
     for _ in 0..2 {
@@ -94,6 +96,7 @@ fn hoarded(stage: &mut Stage<'_>, reads: bool, check: impl Fn(&mut Stage<'_>, u3
     Ok(())
 }
 
+// Proves LIFE-7 and TRUST-4.
 pub(crate) fn hoard(stage: &mut Stage<'_>) -> Played {
     let base = stage.base();
     hoarded(stage, false, |stage, server, most| {
@@ -112,6 +115,7 @@ pub(crate) fn hoard(stage: &mut Stage<'_>) -> Played {
     })
 }
 
+// Proves LIFE-7 and TRUST-4.
 pub(crate) fn hoard_and_read(stage: &mut Stage<'_>) -> Played {
     let base = stage.base();
     hoarded(stage, true, |stage, server, most| {
@@ -164,6 +168,7 @@ pub(crate) fn thousand_opens(stage: &mut Stage<'_>) -> Played {
     }
 }
 
+// Proves TRUST-4 and PUB-9.
 pub(crate) fn locks(stage: &mut Stage<'_>) -> Played {
     harassed(stage, Manner::Lock)
 }
@@ -206,6 +211,7 @@ fn harassed(stage: &mut Stage<'_>, manner: Manner) -> Played {
     }
 }
 
+// Proves FILE-5.
 pub(crate) fn impostors(stage: &mut Stage<'_>) -> Played {
     super::need_root()?;
     let server = stage.live_server(ServerSpec { group: Some(GROUP), ..stage.server_spec() })?;

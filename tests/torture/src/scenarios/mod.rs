@@ -36,6 +36,12 @@ const fn showing_tears(scenario: Scenario) -> Scenario {
 /// All scenarios, the longest ones first.
 pub(crate) const ALL: &[Scenario] = &[
     scenario(
+        "thousand-opens",
+        1,
+        hostile_readers::thousand_opens,
+        "readers open, take one frame and close, a thousand times at least, while pairs are replaced",
+    ),
+    scenario(
         "hoard",
         2,
         hostile_readers::hoard,
@@ -67,7 +73,7 @@ pub(crate) const ALL: &[Scenario] = &[
     )),
     showing_tears(scenario(
         "full-rate-1080p",
-        2,
+        3,
         rates::full_rate_large,
         "1080p pictures flat out, with 2, 3 and 8 slots: readers that spin and that stream",
     )),
@@ -125,12 +131,6 @@ pub(crate) const ALL: &[Scenario] = &[
         1,
         unlucky_readers::starve,
         "readers with too few descriptors and too little address space",
-    ),
-    scenario(
-        "thousand-opens",
-        1,
-        hostile_readers::thousand_opens,
-        "readers open, take one frame and close, a thousand times at least, while pairs are replaced",
     ),
     scenario(
         "locks",

@@ -23,6 +23,7 @@ pub(crate) fn full_rate_large(stage: &mut Stage<'_>) -> Played {
     full_rate(stage, &[LARGE], &[Manner::Spin, Manner::Stream])
 }
 
+// Proves READ-6 and READ-9.
 fn full_rate(stage: &mut Stage<'_>, formats: &[u8], manners: &[Manner]) -> Played {
     let mut round = 0;
     loop {
@@ -56,6 +57,7 @@ pub(crate) fn hold_at_full_rate(stage: &mut Stage<'_>) -> Played {
     hold(stage, 0)
 }
 
+// Proves READ-6 and HOLD-2.
 fn hold(stage: &mut Stage<'_>, period_us: u64) -> Played {
     let mut round = 0;
     loop {

@@ -11,6 +11,7 @@ use std::time::Duration;
 /// A server goes on if it publishes this many frames more: more than one lap of the most slots there are.
 const GOES_ON: u64 = 20;
 
+// Proves TRUST-4.
 pub(crate) fn kill(stage: &mut Stage<'_>) -> Played {
     let (server, bystander) = server_and_bystander(stage)?;
     let manners = [Manner::Spin, Manner::Hold { ms: 5 }, Manner::Reopen, Manner::Every, Manner::Lock];
@@ -42,6 +43,7 @@ pub(crate) fn kill(stage: &mut Stage<'_>) -> Played {
     }
 }
 
+// Proves READ-6 and TRUST-4.
 pub(crate) fn stop(stage: &mut Stage<'_>) -> Played {
     let (server, bystander) = server_and_bystander(stage)?;
     let mut victims = Vec::new();
