@@ -13,11 +13,15 @@
 //! | [`reader`] | `vas-frames` |
 //! | [`clips`] | clips, and what the `ffmpeg` program decodes from them |
 //! | [`compare`] | whether what a reader got is what was played |
+//! | [`mount`] | file systems that can be filled |
+//! | [`attempt`] | what a hostile reader tries; the only unsafe |
 //! | [`pattern`] | pictures that say of themselves whether they are whole |
 
+pub mod attempt;
 pub mod camera;
 pub mod clips;
 pub mod compare;
+pub mod mount;
 pub mod pattern;
 pub mod process;
 pub mod reader;

@@ -8,6 +8,7 @@ use tempfile::TempDir;
 use vas_test_support::shared_memory;
 
 const PREFIX: &str = "vas-e2e-";
+const BASE: &str = "vas";
 /// A folder that is younger may just not be locked yet.
 const SETTLED: Duration = Duration::from_secs(60);
 
@@ -34,6 +35,8 @@ fn remove_abandoned() {
         // Another user's, or removed by another test at this moment: not ours to remove.
         let Ok(folder) = File::open(entry.path()) else { continue };
         if flock(&folder, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            // A test that was killed has left its file system mounted too.
+            let _ = rustix::mount::unmount(entry.path().join(BASE), rustix::mount::UnmountFlags::DETACH);
             let _ = std::fs::remove_dir_all(entry.path());
         }
     }
@@ -57,7 +60,13 @@ impl Scene {
     /// The base directory. It does not exist until a server makes it.
     #[must_use]
     pub fn base(&self) -> PathBuf {
-        self.shared_memory.path().join("vas")
+        self.shared_memory.path().join(BASE)
+    }
+
+    /// The folder on a tmpfs in which the base directory will be.
+    #[must_use]
+    pub fn shared_memory(&self) -> &Path {
+        self.shared_memory.path()
     }
 
     /// A folder for configurations and pictures.

@@ -1,0 +1,227 @@
+//! The server as a process on file systems that are full, become full, or have no inodes; and in a memory cgroup that is too small.
+//! It decodes on, says what it needs, and is never ended by SIGBUS.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use vas_e2e::clips::clip;
+use vas_e2e::mount::Mount;
+use vas_e2e::process::{Ended, Process, program};
+use vas_e2e::reader::Watch;
+use vas_e2e::scene::Scene;
+use vas_e2e::server::{Server, file_camera};
+use vas_e2e::{Lacking, require, until};
+
+/// Three seconds of a camera with 25 frames a second.
+const LONG_ENOUGH: usize = 75;
+
+/// The number before some words.
+fn number_before(line: &str, words: &str) -> u64 {
+    let before = line.split(words).next().unwrap_or_default();
+    let digits = before.rsplit(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
+    digits.parse().unwrap_or_else(|_| panic!("no number before {words:?} in: {line}"))
+}
+
+/// The end of a server that was asked to stop: by itself, without a panic.
+fn stopped_well(server: Server) -> Ended {
+    let (ended, _) = server.stop();
+    assert_eq!(ended.status.signal(), None, "{:?}", ended.status);
+    assert_eq!(ended.code(), Some(0), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("panicked"), "{}", ended.stderr);
+    ended
+}
+
+/// The last words about a camera.
+fn summary<'e>(ended: &'e Ended, camera: &str) -> &'e str {
+    let mut lines = ended.stderr.lines().chain(ended.stdout.lines());
+    lines.find(|line| line.contains("ended;") && line.contains(camera)).expect("a summary")
+}
+
+// Proves LIFE-11.
+#[test]
+fn a_camera_without_room_is_decoded_all_the_same_disturbs_nobody_and_is_exported_when_there_is_room() {
+    let (large, small) = (require!(clip("yard.mp4")), require!(clip("bikes.mp4")));
+    let scene = Scene::new();
+    // 640 x 272 takes 3 slots of 262144 bytes, 640 x 480 takes 3 of 462848.
+    let mount = require!(Mount::on(&scene.base(), "size=1m"));
+    let config = [file_camera("yard", &large, true), file_camera("bikes", &small, true)].concat();
+    let mut bikes = Watch::start(&scene, "bikes");
+    let server = Server::start(&scene, &config);
+    let sentence = server.stderr.line_with("no room in");
+    let base = scene.base().display().to_string();
+    for words in ["yard", &base, "make room or mount a larger tmpfs there", "the camera goes on"] {
+        assert!(sentence.contains(words), "{words:?} is not in: {sentence}");
+    }
+    let (needed, free) =
+        (number_before(&sentence, " bytes are needed"), number_before(&sentence, " are free"));
+    assert_eq!(needed, 3 * 462_848 + 4096, "{sentence}");
+    assert!(free < needed && free <= 1 << 20, "{sentence}");
+    let frames = bikes.frames(LONG_ENOUGH);
+    assert!(frames.windows(2).all(|pair| pair[0].generation == pair[1].generation));
+
+    let mut yard = Watch::start(&scene, "yard");
+    mount.remount("size=8m");
+    let frames = yard.frames(LONG_ENOUGH);
+    assert!(frames.iter().all(|frame| (frame.width, frame.height) == (640, 480)));
+    let taken: u64 = ["frame.meta", "frame.data"]
+        .iter()
+        .map(|name| fs::metadata(scene.base().join("yard").join(name)).expect("exported").len())
+        .sum();
+    assert_eq!(taken, needed, "the sentence had told the truth");
+
+    let ended = stopped_well(server);
+    assert_eq!(ended.stderr.matches("no room in").count(), 1, "said once: {}", ended.stderr);
+    let (of_yard, of_bikes) = (summary(&ended, "yard"), summary(&ended, "bikes"));
+    println!("{of_yard}\n{of_bikes}");
+    // It was decoded all the time, although for at least three seconds there was no room. (Half leaves room for a busy machine.)
+    assert!(of_yard.contains("there is no room for the files"), "{of_yard}");
+    assert!(number_before(of_yard, " not exported") >= LONG_ENOUGH as u64, "{of_yard}");
+    let decoded = |line| number_before(line, " frames decoded");
+    assert!(decoded(of_yard) * 2 >= decoded(of_bikes), "{of_yard}\n{of_bikes}");
+}
+
+// Proves LIFE-11 and LIFE-2.
+#[test]
+fn a_server_whose_file_system_is_filled_by_another_program_goes_on_with_the_same_pair() {
+    let clip = require!(clip("yard.mp4"));
+    let scene = Scene::new();
+    let mount = require!(Mount::on(&scene.base(), "size=4m"));
+    let mut watch = Watch::start(&scene, "yard");
+    let server = Server::start(&scene, &file_camera("yard", &clip, true));
+    let first = watch.frame();
+    let filler = mount.fill();
+    watch.skip_to_now();
+    let frames = watch.frames(LONG_ENOUGH);
+    assert_eq!(mount.free_bytes(), 0);
+    assert!(frames.iter().all(|frame| frame.generation == first.generation));
+    let skipped: u64 = frames.iter().skip(1).map(|frame| frame.skipped).sum();
+    println!("{LONG_ENOUGH} frames with 0 bytes free, {skipped} skipped by the reader");
+    fs::remove_file(filler).expect("remove the filler");
+    let ended = stopped_well(server);
+    assert!(!ended.stderr.contains("no room"), "{}", ended.stderr);
+    assert!(scene.exported_files().is_empty());
+}
+
+// Proves LIFE-11.
+#[test]
+fn a_server_without_inodes_says_what_is_missing_and_exports_when_there_are_some() {
+    let clip = require!(clip("yard.mp4"));
+    let scene = Scene::new();
+    // Room in plenty; the root, the lock, the camera's directory and one of the two files.
+    let mount = require!(Mount::on(&scene.base(), "size=64m,nr_inodes=4"));
+    let mut watch = Watch::start(&scene, "yard");
+    let server = Server::start(&scene, &file_camera("yard", &clip, true));
+    let sentence = server.stderr.line_with("inodes");
+    for words in
+        ["yard", ".frame.meta.new: cannot be made, all 4 inodes of the file system are in use", "nr_inodes"]
+    {
+        assert!(sentence.contains(words), "{words:?} is not in: {sentence}");
+    }
+    mount.remount("nr_inodes=16");
+    let _ = watch.frames(10);
+    let ended = stopped_well(server);
+    assert!(summary(&ended, "yard").contains("there is no room for the files"), "{}", ended.stderr);
+}
+
+/// A memory cgroup of this test's own.
+struct Cgroup(PathBuf);
+
+impl Cgroup {
+    fn with_limit(bytes: u64) -> Result<Self, Lacking> {
+        let name = format!("vas-e2e-{}", std::process::id());
+        let mut why = "no memory cgroup can be made here".to_owned();
+        for (root, limit) in
+            [("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max")]
+        {
+            let folder = Path::new(root).join(&name);
+            if !Path::new(root).is_dir() {
+                continue;
+            }
+            let made = fs::create_dir(&folder).and_then(|()| {
+                // Dropped, and so removed, if it turns out to have no such limit.
+                let cgroup = Self(folder.clone());
+                fs::write(folder.join(limit), bytes.to_string())?;
+                Ok(cgroup)
+            });
+            match made {
+                Ok(cgroup) => {
+                    // Where swap is counted too; that it may not be is fine.
+                    let _ = fs::write(cgroup.0.join("memory.swap.max"), "0");
+                    return Ok(cgroup);
+                }
+                Err(error) => why = format!("make the memory cgroup {}: {error}", folder.display()),
+            }
+        }
+        Err(why)
+    }
+
+    /// A program that is in the group before its first instruction.
+    fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new("sh");
+        let procs = self.0.join("cgroup.procs");
+        command.args(["-c", "echo $$ > \"$0\" && exec \"$@\""]).arg(procs).arg(program);
+        command
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        // The kernel needs a moment to forget the last process.
+        let empty = until("the cgroup is empty", || {
+            fs::read_to_string(self.0.join("cgroup.procs"))
+                .ok()
+                .map(|text| text.is_empty())
+                .filter(|empty| *empty)
+        });
+        assert!(empty);
+        let _ = fs::remove_dir(&self.0);
+    }
+}
+
+// Proves LIFE-11 and LIFE-12.
+#[test]
+fn a_server_in_a_memory_cgroup_that_is_too_small_is_never_ended_by_sigbus_and_leaves_nothing_visible() {
+    if !rustix::process::geteuid().is_root() {
+        return vas_e2e::skip("needs root to make a memory cgroup");
+    }
+    let scene = Scene::new();
+    // Eight slots of 320 x 240 and the program's own pages do not fit together.
+    let cgroup = require!(Cgroup::with_limit(1 << 20));
+    let mut command = cgroup.command(&program("vas-e2e-writer"));
+    command.arg(scene.base()).args(["front", "8", "steady"]);
+    let mut small = Process::start("vas-e2e-writer", &mut command);
+    // Either the kernel ends it, as it does with whatever exceeds its group, or it lives and has no room.
+    let was_killed = until("an end, or a pair", || {
+        let is_visible = scene.base().join("front/frame.meta").exists();
+        if !small.is_running() { Some(true) } else { is_visible.then_some(false) }
+    });
+    if was_killed {
+        let ended = small.wait();
+        println!("the server ended with {:?}", ended.status);
+        assert_eq!(
+            ended.status.signal(),
+            Some(9),
+            "SIGKILL of the kernel, and nothing else: {}",
+            ended.stderr
+        );
+        for name in ["frame.meta", "frame.data"] {
+            assert!(!scene.base().join("front").join(name).exists(), "{name} is visible and was never whole");
+        }
+    } else {
+        small.close();
+        assert_eq!(small.wait().code(), Some(0));
+    }
+    let mut command = Command::new(program("vas-e2e-writer"));
+    command.arg(scene.base()).args(["front", "8", "steady"]);
+    let mut large = Process::start("vas-e2e-writer", &mut command);
+    until("a pair", || {
+        fs::metadata(scene.base().join("front/frame.meta")).ok().filter(|meta| meta.len() == 4096)
+    });
+    let hidden = ".frame.data.new";
+    assert!(!scene.base().join("front").join(hidden).exists(), "the half-made file is gone");
+    assert!(fs::metadata(scene.base().join("front/frame.data")).expect("exported").blocks() > 0);
+    large.close();
+    assert_eq!(large.wait().code(), Some(0));
+}

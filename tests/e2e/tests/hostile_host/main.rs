@@ -1,0 +1,5 @@
+//! A host that is full, or not friendly: real file systems, real user ids, real processes.
+
+mod full_disk;
+mod readers;
+mod table;
