@@ -2,7 +2,7 @@
 //! exports.
 //!
 //! `vas-e2e-intruder FOLDER UID GID SERVER_PID`, started as root; the base directory is `vas` in FOLDER, the camera `front`, and
-//! `own` in FOLDER a directory of that user. Says what it is, then a line `call<TAB>errno` per attempt (0: allowed), then `held`,
+//! `own` in FOLDER a directory of that user. Says what it is, then a line `call<TAB>errno` per attempt (0: allowed), then `that is all`,
 //! and keeps every lock, watch and mapping that it got until its standard input ends.
 
 use rustix::fs::{
@@ -45,7 +45,7 @@ fn run(arguments: &[String]) -> Result<(), Box<dyn std::error::Error>> {
     }
     by_name(&mut told, server)?;
     let kept = by_descriptor(&mut told)?;
-    writeln!(told.0, "held")?;
+    writeln!(told.0, "that is all")?;
     let _ = std::io::stdin().read_to_end(&mut Vec::new());
     drop(kept);
     Ok(())

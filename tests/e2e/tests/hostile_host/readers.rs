@@ -141,7 +141,7 @@ impl Running {
         let numbers = [uid, gid, self.writer.id()].map(|number| number.to_string());
         command.arg(self.scene.shared_memory()).args(numbers);
         let process = Process::start("vas-e2e-intruder", &mut command);
-        let _ = process.stdout.line_with("held");
+        let _ = process.stdout.line_with("that is all");
         let said = process.stdout.so_far();
         let expected = [
             format!("Uid: {uid} {uid} {uid} {uid}"),
