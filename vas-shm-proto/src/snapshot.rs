@@ -115,8 +115,7 @@ pub fn next<W: SnapshotWords>(words: &W, slots: SlotCount, seen: Option<FrameId>
 
 /// One particular frame, if it stands: one of the newest S that were published, complete in its slot.
 pub fn at<W: SnapshotWords>(words: &W, slots: SlotCount, id: FrameId) -> Option<Snapshot> {
-    // Newer than the newest wraps around and is far off as well.
-    let behind = words.load_u64(Word64::FRAME_ID).wrapping_sub(id.get());
+    let behind = words.load_u64(Word64::FRAME_ID).checked_sub(id.get())?;
     if behind >= u64::from(slots.get()) {
         return None;
     }

@@ -283,6 +283,15 @@ proptest! {
             prop_assert_eq!(frame.id().slot(slots), frame.slot());
             prop_assert!(snapshot::is_intact(&words, &frame));
         }
+        // One particular frame: one of the newest, from the first on, by numbers that do not wrap. Proves READ-9.
+        let near = (0..=9u64).flat_map(|by| [published.wrapping_sub(by), published.wrapping_add(by)]);
+        for asked in near.chain(ids).filter_map(FrameId::new) {
+            let is_among_the_newest =
+                (0..u64::from(slots.get())).any(|by| published.checked_sub(by) == Some(asked.get()));
+            let stands = ids[asked.slot(slots).get()] == asked.get();
+            let found = snapshot::at(&words, slots, asked);
+            prop_assert_eq!(found.map(|frame| frame.id()), Some(asked).filter(|_| is_among_the_newest && stands));
+        }
     }
 }
 

@@ -528,6 +528,20 @@ fn numbers() -> Vec<Vector> {
         "Older, newer and impossible numbers do not stand; what stands can be asked for by its number, and `next` goes on from there. An answer without a frame leaves the held one as it was.",
         &["READ-2", "READ-9", "READ-14"],
     ));
+
+    // Found by the fuzzer: 1 minus this number, in 64 bits, is 2.
+    let mut d = Draft::new();
+    d.publish_all(1);
+    let other = d.slot(u64::MAX);
+    d.records[other].frame_id = u64::MAX;
+    d.ask(&format!("at {}", u64::MAX), "gone");
+    d.ask_frame("at 1", 1);
+    d.ask("next", "nothing");
+    all.push(d.ready(
+        "accept/frame-id-that-wraps",
+        "Frame 1 is the newest, and another slot holds the highest number there is, which is no older one.",
+        &["READ-9", "READ-14"],
+    ));
     all
 }
 
