@@ -7,8 +7,8 @@
 //! - Paths in the file are relative to the file's directory.
 //! - Passwords go from here into a type without a text form ([`secrecy::SecretString`]).
 
+use crate::address::{FileSource, RtspSource, Source, Transport};
 use crate::redact;
-use crate::source::{FileSource, RtspSource, Source, Transport};
 use percent_encoding::percent_decode_str;
 use secrecy::SecretString;
 use serde::Deserialize;

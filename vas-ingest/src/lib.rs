@@ -12,7 +12,7 @@
 //! | [`config`] | file, command line and environment, checked before anything starts |
 //! | [`server`] | supervises the cameras, sums up, stops in bounded time |
 //! | `camera` | one camera's life |
-//! | [`source`] | where video comes from, and how it is opened |
+//! | `address`, [`source`] | where video comes from, and how it is opened |
 //! | `decode` | packets to frames; which frames are damaged |
 //! | `ring` | the newest decoded frames of a camera |
 //! | `convert`, `export` | what a frame is as NV12; slots, filled and published |
@@ -21,6 +21,7 @@
 //! | [`redact`] | text from outside without passwords |
 //! | `av` | FFmpeg, and all of this crate's unsafe code |
 
+mod address;
 mod av;
 mod camera;
 mod clock;

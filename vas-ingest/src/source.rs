@@ -1,17 +1,17 @@
-//! Where a camera's video comes from, and how it is opened.
+//! How a camera's video is opened.
 
 use crate::av::AvError;
 use crate::av::dictionary::Dictionary;
 use crate::av::input::{Input, OpenError};
 use crate::av::interrupt::Interrupt;
-use percent_encoding::utf8_percent_encode;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use url::Url;
+
+pub use crate::address::{FileSource, RtspSource, Source, Transport};
 
 /// The socket buffer for UDP. With the system's default, one keyframe of a megabyte overruns it and costs a whole group of
 /// pictures. The kernel grants at most net.core.rmem_max.
@@ -51,49 +51,7 @@ fn redirected_host(configured: &Url, opened: &str) -> Option<String> {
     (!is_same).then(|| crate::redact::text(host))
 }
 
-/// How RTP comes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Transport {
-    /// Inside the RTSP connection: nothing is lost on the way.
-    #[default]
-    Tcp,
-    /// Datagrams.
-    Udp,
-}
-
-impl Transport {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Tcp => "tcp",
-            Self::Udp => "udp",
-        }
-    }
-}
-
-/// An RTSP camera. The password has no text form; the address has no credentials before its host.
-#[derive(Clone)]
-pub struct RtspSource {
-    pub(crate) address: Url,
-    pub(crate) username: Option<String>,
-    pub(crate) password: Option<SecretString>,
-    pub(crate) transport: Transport,
-}
-
-impl std::fmt::Debug for RtspSource {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Some cameras take a password in the path or the query.
-        f.write_str(&crate::redact::text(self.address.as_str()))
-    }
-}
-
 impl RtspSource {
-    /// Host and port, for people.
-    pub(crate) fn host(&self) -> String {
-        let host = self.address.host_str().unwrap_or_default();
-        self.address.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
-    }
-
     fn open(&self, silence: Duration, interrupt: &Arc<Interrupt>) -> Result<Input, SourceError> {
         let options = rtsp_options(self.transport, silence)?;
         let url = c_string(self.url_with_credentials().expose_secret().as_bytes())?;
@@ -109,53 +67,9 @@ impl RtspSource {
         }
         Ok(input)
     }
-
-    /// The URL with credentials, percent-encoded, for FFmpeg alone.
-    fn url_with_credentials(&self) -> SecretString {
-        let encode = |text: &str| utf8_percent_encode(text, crate::redact::USERINFO).to_string();
-        let plain = self.address.as_str();
-        let Some((scheme, rest)) = plain.split_once("://") else { return plain.to_owned().into() };
-        let userinfo = match (&self.username, &self.password) {
-            (None, None) => return plain.to_owned().into(),
-            (username, None) => encode(username.as_deref().unwrap_or_default()),
-            (username, Some(password)) => {
-                let username = encode(username.as_deref().unwrap_or_default());
-                format!("{username}:{}", encode(password.expose_secret()))
-            }
-        };
-        format!("{scheme}://{userinfo}@{rest}").into()
-    }
-}
-
-/// A video file.
-#[derive(Clone, Debug)]
-pub struct FileSource {
-    pub(crate) path: PathBuf,
-    /// Begin again at the end.
-    pub(crate) repeat: bool,
-}
-
-/// Where a camera's video comes from.
-#[derive(Clone, Debug)]
-pub enum Source {
-    /// A camera.
-    Rtsp(RtspSource),
-    /// A file, played at its own speed.
-    File(FileSource),
 }
 
 impl Source {
-    /// For a log line: never with credentials.
-    pub(crate) fn describe(&self) -> String {
-        match self {
-            // A password may also stand in the path or query; those never reach a log either.
-            Self::Rtsp(rtsp) => {
-                format!("{} over {}", crate::redact::text(rtsp.address.as_str()), rtsp.transport.name())
-            }
-            Self::File(file) => file.path.display().to_string(),
-        }
-    }
-
     /// Opens it. A socket may be silent for `silence`; apart from that, blocking calls end as `interrupt` says. Name
     /// resolution alone cannot be interrupted.
     pub(crate) fn open(&self, silence: Duration, interrupt: &Arc<Interrupt>) -> Result<Input, SourceError> {
@@ -202,42 +116,6 @@ fn c_string(bytes: &[u8]) -> Result<CString, AvError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn camera(address: &str, username: Option<&str>, password: Option<&str>) -> RtspSource {
-        RtspSource {
-            address: Url::parse(address).unwrap(),
-            username: username.map(str::to_owned),
-            password: password.map(|password| SecretString::from(password.to_owned())),
-            transport: Transport::Tcp,
-        }
-    }
-
-    #[test]
-    fn credentials_are_percent_encoded_for_the_call_only() {
-        let source = camera("rtsp://10.0.0.5:554/s?x=1", Some("admin"), Some("p@ss:w/rd#%?"));
-        let url = source.url_with_credentials();
-        assert_eq!(url.expose_secret(), "rtsp://admin:p%40ss%3Aw%2Frd%23%25%3F@10.0.0.5:554/s?x=1");
-        let described = Source::Rtsp(source.clone()).describe();
-        assert_eq!(described, "rtsp://10.0.0.5:554/s?x=1 over tcp");
-        assert!(!format!("{source:?}").contains("p@ss"));
-    }
-
-    #[test]
-    fn credentials_may_be_half_or_missing() {
-        let url = |username, password| {
-            camera("rtsp://h/s", username, password).url_with_credentials().expose_secret().to_owned()
-        };
-        assert_eq!(url(None, None), "rtsp://h/s");
-        assert_eq!(url(Some("u"), None), "rtsp://u@h/s");
-        assert_eq!(url(None, Some("p")), "rtsp://:p@h/s");
-    }
-
-    #[test]
-    fn hosts_are_named_with_their_port() {
-        assert_eq!(camera("rtsp://10.0.0.5:8554/s", None, None).host(), "10.0.0.5:8554");
-        assert_eq!(camera("rtsp://[fe80::1]:8554/s", None, None).host(), "[fe80::1]:8554");
-        assert_eq!(camera("rtsp://cam.lan/s", None, None).host(), "cam.lan");
-    }
 
     #[test]
     fn a_redirection_is_one_if_the_host_changes() {

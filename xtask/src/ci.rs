@@ -11,8 +11,8 @@ use crate::{
     api, clauses, deny, deps, fuzz, generate, layout, msrv, package, run, setup, test, torture, ui, vectors,
 };
 
-/// How long CI fuzzes: long enough to notice a target that no longer builds or falls over at once.
-const FUZZ_SECONDS: u64 = 15;
+/// How long CI fuzzes each target: long enough to go through every seed and notice a target that falls over.
+const FUZZ_SECONDS: u64 = 20;
 
 /// How a step ended when it did not fail.
 pub(crate) enum Verdict {
@@ -61,7 +61,7 @@ pub(crate) fn command(workspace: &Workspace) -> Outcome {
         ("api", Box::new(|| api::check(workspace))),
         passes("package", || package::command(workspace, package::Tree::AsItStands)),
         ("msrv", Box::new(|| msrv::check(workspace))),
-        ("fuzz", Box::new(|| fuzz::quick(workspace, FUZZ_SECONDS))),
+        ("fuzz", Box::new(|| fuzz::quick(workspace, FUZZ_SECONDS, folder.path()))),
         passes("torture", || torture::quick(workspace, folder.path())),
         passes("left behind", || {
             ui::stage("What this run left behind");

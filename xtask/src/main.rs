@@ -114,12 +114,8 @@ enum Verb {
         #[arg(long)]
         long: bool,
     },
-    /// Fuzz the checks of the format (needs a nightly toolchain)
-    Fuzz {
-        /// For how long, each target
-        #[arg(long, default_value_t = 60)]
-        seconds: u64,
-    },
+    /// Fuzz the checks of the format, both readers and the configuration (needs a nightly toolchain)
+    Fuzz(fuzz::Options),
 }
 
 fn main() -> ExitCode {
@@ -156,6 +152,6 @@ fn carry_out(verb: Verb) -> Outcome {
         Verb::Release(options) => release::command(&workspace()?, &options),
         Verb::Torture(options) => torture::command(&workspace()?, &options),
         Verb::Model { long } => model::command(&workspace()?, long),
-        Verb::Fuzz { seconds } => fuzz::command(&workspace()?, seconds),
+        Verb::Fuzz(options) => fuzz::command(&workspace()?, &options),
     }
 }

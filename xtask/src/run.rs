@@ -91,6 +91,15 @@ pub(crate) fn succeeds<I: IntoIterator<Item = S>, S: Into<OsString>>(program: &s
 
 /// Runs a talkative program behind one moving line; gives its last lines, which are shown only when it fails.
 pub(crate) fn behind_ticker(what: &str, command: &mut Command) -> Outcome<VecDeque<String>> {
+    watched(what, command, |_| {})
+}
+
+/// The same, with a look at every line as it comes.
+pub(crate) fn watched(
+    what: &str,
+    command: &mut Command,
+    mut look: impl FnMut(&str),
+) -> Outcome<VecDeque<String>> {
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -120,6 +129,7 @@ pub(crate) fn behind_ticker(what: &str, command: &mut Command) -> Outcome<VecDeq
     loop {
         match received.recv_timeout(Duration::from_millis(200)) {
             Ok(line) => {
+                look(&line);
                 newest.clone_from(&line);
                 kept.push_back(line);
                 if kept.len() > LINES_KEPT {

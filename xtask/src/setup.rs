@@ -131,6 +131,19 @@ const NEEDS: &[Need] = &[
         is_met: || run::which("c++").is_some(),
         packages: Packages::Named(&["g++", "libc6-dev"]),
     },
+    Need {
+        what: "clang's runtime of libFuzzer and of the sanitizers",
+        why: "fuzzes the C reader",
+        level: Level::Fuzz,
+        is_met: || {
+            any_file(&[
+                "/usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-*.a",
+                "/usr/lib*/clang/*/lib/*/libclang_rt.fuzzer*.a",
+                "/usr/local/lib*/clang/*/lib/*/libclang_rt.fuzzer*.a",
+            ])
+        },
+        packages: Packages::Named(&["clang", "libclang-rt-dev"]),
+    },
 ];
 
 fn any_file(patterns: &[&str]) -> bool {
