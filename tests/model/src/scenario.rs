@@ -67,6 +67,17 @@ pub struct Scenario {
     pub run: fn(&Stage),
 }
 
+impl Scenario {
+    /// Up to how many preemptions the quick form explores it; `None`: all executions.
+    #[must_use]
+    pub fn quick_preemptions(&self) -> Option<usize> {
+        match self.size {
+            Size::Large { quick_preemptions } => Some(quick_preemptions),
+            Size::Small | Size::LongOnly => None,
+        }
+    }
+}
+
 // Proves SYNC-1 to 3 and READ-3 to READ-6.
 /// From the first frame on: the pair is empty, frame 3 comes round to the slot of frame 1.
 pub fn from_the_first_frame<C: Checker>(stage: &Stage) {

@@ -100,22 +100,27 @@ const EQUIVALENTS: &[(&str, Change)] = &[
     ("the_mirror_after_the_publish_word", Change::MirrorLast),
 ];
 
+/// Enough to notice a scenario that fails for no good reason; the long form goes through all executions of these, too.
+const EQUIVALENTS_QUICK_PREEMPTIONS: usize = 3;
+
 fn is_long() -> bool {
     std::env::var_os("VAS_MODEL").is_some_and(|value| value == "long")
 }
 
-/// Explores a scenario under a change; the message of the first violation if there is one.
-fn explore(scenario: &Scenario, change: Change, tally: &Arc<Tally>) -> Result<(), Panicked> {
+/// Explores a scenario under a change, the quick form up to a number of preemptions if there is one; the message of the first violation if there is one.
+fn explore(
+    scenario: &Scenario,
+    change: Change,
+    quick_preemptions: Option<usize>,
+    tally: &Arc<Tally>,
+) -> Result<(), Panicked> {
     for variant in 0..scenario.variants {
         let mut model = loom::model::Builder::new();
         // Set here so that no environment variable makes the search smaller than it says.
         model.max_permutations = None;
         model.max_duration = None;
         model.checkpoint_file = None;
-        model.preemption_bound = match scenario.size {
-            Size::Large { quick_preemptions } if !is_long() => Some(quick_preemptions),
-            _ => None,
-        };
+        model.preemption_bound = quick_preemptions.filter(|_| !is_long());
         model.max_branches = 10_000;
         model.max_threads = 4;
         let run = scenario.run;
@@ -152,7 +157,7 @@ fn scenario_trial(index: usize, report: &Arc<Report>) -> Trial {
         let scenario = &scenario::all::<Loom>()[index];
         let tally = Arc::new(Tally::default());
         let started = Instant::now();
-        explore(scenario, Change::None, &tally)
+        explore(scenario, Change::None, scenario.quick_preemptions(), &tally)
             .map_err(|Panicked(said)| format!("{said}; found in execution {} by loom", tally.executions()))?;
         for &event in scenario.expects {
             if tally.count(event) == 0 {
@@ -181,7 +186,8 @@ fn mutant_trial(mutant: &'static Mutant, report: &Arc<Report>) -> Trial {
     let report = Arc::clone(report);
     Trial::test(format!("mutant::{}_is_caught", mutant.name), move || {
         let tally = Arc::new(Tally::default());
-        let outcome = explore(&find(mutant.scenario), mutant.change, &tally);
+        let scenario = find(mutant.scenario);
+        let outcome = explore(&scenario, mutant.change, scenario.quick_preemptions(), &tally);
         let executions = tally.executions();
         if tally.changes_applied() == 0 {
             return Err(Failed::from(format!(
@@ -210,7 +216,7 @@ fn equivalent_trial(name: &'static str, change: Change, report: &Arc<Report>) ->
     let report = Arc::clone(report);
     Trial::test(format!("equivalent::{name}"), move || {
         let tally = Arc::new(Tally::default());
-        explore(&find(FROM_FIRST), change, &tally)
+        explore(&find(FROM_FIRST), change, Some(EQUIVALENTS_QUICK_PREEMPTIONS), &tally)
             .map_err(|Panicked(said)| format!("{FROM_FIRST}: {said}"))?;
         if tally.changes_applied() == 0 {
             return Err("nothing was changed".into());
@@ -241,10 +247,8 @@ fn print(report: &Report) {
     if !explored.is_empty() {
         println!("as shipped: executions, time, what was seen in them");
         for (name, (executions, time, counts)) in &*explored {
-            let bounded = match find(name).size {
-                Size::Large { quick_preemptions } if !is_long() => {
-                    format!("  (at most {quick_preemptions} preemptions)")
-                }
+            let bounded = match find(name).quick_preemptions() {
+                Some(bound) if !is_long() => format!("  (at most {bound} preemptions)"),
                 _ => String::new(),
             };
             println!("  {name:<56} {executions:>9} {:>7.1} s  {counts}{bounded}", time.as_secs_f64());
