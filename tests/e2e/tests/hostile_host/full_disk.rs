@@ -42,32 +42,32 @@ fn summary<'e>(ended: &'e Ended, camera: &str) -> &'e str {
 // Proves LIFE-11.
 #[test]
 fn a_camera_without_room_is_decoded_all_the_same_disturbs_nobody_and_is_exported_when_there_is_room() {
-    let (large, small) = (require!(clip("yard.mp4")), require!(clip("bikes.mp4")));
+    let (large, small) = (require!(clip("bikes.mp4")), require!(clip("yard.mp4")));
     let scene = Scene::new();
-    // 640 x 272 takes 3 slots of 262144 bytes, 640 x 480 takes 3 of 462848.
-    let mount = require!(Mount::on(&scene.base(), "size=1m"));
-    let config = [file_camera("yard", &large, true), file_camera("bikes", &small, true)].concat();
-    let mut bikes = Watch::start(&scene, "bikes");
+    // 320 x 240 takes 3 slots of 118784 bytes, 640 x 272 takes 3 of 262144: more than there is, whoever comes first.
+    let mount = require!(Mount::on(&scene.base(), "size=640k"));
+    let config = [file_camera("bikes", &large, true), file_camera("yard", &small, true)].concat();
+    let mut yard = Watch::start(&scene, "yard");
     let server = Server::start(&scene, &config);
     let sentence = server.stderr.line_with("no room in");
     let base = scene.base().display().to_string();
-    for words in ["yard", &base, "make room or mount a larger tmpfs there", "the camera goes on"] {
+    for words in ["bikes", &base, "make room or mount a larger tmpfs there", "the camera goes on"] {
         assert!(sentence.contains(words), "{words:?} is not in: {sentence}");
     }
     let (needed, free) =
         (number_before(&sentence, " bytes are needed"), number_before(&sentence, " are free"));
-    assert_eq!(needed, 3 * 462_848 + 4096, "{sentence}");
-    assert!(free < needed && free <= 1 << 20, "{sentence}");
-    let frames = bikes.frames(LONG_ENOUGH);
+    assert_eq!(needed, 3 * 262_144 + 4096, "{sentence}");
+    assert!(free < needed && free <= 640 << 10, "{sentence}");
+    let frames = yard.frames(LONG_ENOUGH);
     assert!(frames.windows(2).all(|pair| pair[0].generation == pair[1].generation));
 
-    let mut yard = Watch::start(&scene, "yard");
+    let mut bikes = Watch::start(&scene, "bikes");
     mount.remount("size=8m");
-    let frames = yard.frames(LONG_ENOUGH);
-    assert!(frames.iter().all(|frame| (frame.width, frame.height) == (640, 480)));
+    let frames = bikes.frames(LONG_ENOUGH);
+    assert!(frames.iter().all(|frame| (frame.width, frame.height) == (640, 272)));
     let taken: u64 = ["frame.meta", "frame.data"]
         .iter()
-        .map(|name| fs::metadata(scene.base().join("yard").join(name)).expect("exported").len())
+        .map(|name| fs::metadata(scene.base().join("bikes").join(name)).expect("exported").len())
         .sum();
     assert_eq!(taken, needed, "the sentence had told the truth");
 
@@ -76,10 +76,10 @@ fn a_camera_without_room_is_decoded_all_the_same_disturbs_nobody_and_is_exported
     let (of_yard, of_bikes) = (summary(&ended, "yard"), summary(&ended, "bikes"));
     println!("{of_yard}\n{of_bikes}");
     // It was decoded all the time, although for at least three seconds there was no room. (Half leaves room for a busy machine.)
-    assert!(of_yard.contains("there is no room for the files"), "{of_yard}");
-    assert!(number_before(of_yard, " not exported") >= LONG_ENOUGH as u64, "{of_yard}");
+    assert!(of_bikes.contains("there is no room for the files"), "{of_bikes}");
+    assert!(number_before(of_bikes, " not exported") >= LONG_ENOUGH as u64 / 2, "{of_bikes}");
     let decoded = |line| number_before(line, " frames decoded");
-    assert!(decoded(of_yard) * 2 >= decoded(of_bikes), "{of_yard}\n{of_bikes}");
+    assert!(decoded(of_bikes) * 2 >= decoded(of_yard), "{of_yard}\n{of_bikes}");
 }
 
 // Proves LIFE-11 and LIFE-2.
