@@ -7,7 +7,7 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`checker`] | what is asked of a model checker; the tests put loom and shuttle there |
+//! | [`mod@checker`] | what is asked of a model checker; the tests put loom and shuttle there |
 //! | [`memory`] | the words and the pixels of a pair, made of a checker's atomics |
 //! | [`change`] | every mutant, and the changes that are as good as the original |
 //! | [`roles`] | a server that exports frames, a client that reads them and judges what it accepted |
