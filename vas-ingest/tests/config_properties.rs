@@ -9,6 +9,9 @@ use vas_ingest::redact;
 /// The two halves of every password here: no other text holds them.
 const HALVES: [&str; 2] = ["qzhunterqz", "qzsecretqz"];
 
+/// Between the two forms of an error.
+const SEPARATOR: &str = "\n---\n";
+
 fn load_with(
     text: &str,
     arguments: &[String],
@@ -24,7 +27,7 @@ fn load_with(
         let (shown, debug) = (error.to_string(), format!("{error:?}"));
         assert!(!shown.is_empty());
         // A test that looks at one of them has looked at both.
-        format!("{shown}\n{debug}").replace(&prefix, "")
+        format!("{shown}{SEPARATOR}{debug}").replace(&prefix, "")
     })
 }
 
@@ -34,7 +37,7 @@ fn load(text: &str) -> Result<Config, String> {
 
 /// The sentence alone, without its other form.
 fn sentence(both: &str) -> &str {
-    both.split('\n').next().unwrap_or_default()
+    both.split(SEPARATOR).next().unwrap_or_default()
 }
 
 // ---- Any text -----------------------------------------------------------------------------------------------------------

@@ -358,7 +358,18 @@ fn seeds(workspace: &Workspace) -> Outcome {
     write("cameras", "long", format!("0{}/0{}/0a b", "x".repeat(64), "y".repeat(65)).as_bytes())?;
     let example = workspace.root.join("vas-ingest/dist/vas.toml");
     let example = fs::read(&example).context(|| format!("read {}", example.display()))?;
-    for place in 0..13 {
+    for place in 0..CONFIG_PLACES {
+        // Alone with what a camera needs, with each character that a password may have in its middle.
+        for middle in 0..CONFIG_MIDDLES {
+            let url = if CONFIG_URLS.contains(&place) { "" } else { "url = \"rtsp://10.0.0.5/s\"\n" };
+            let text = format!("[[camera]]\n{url}id = \"front\"\n");
+            let line = if url.is_empty() { 2 } else { 3 };
+            write(
+                "config",
+                &format!("camera-{place}-{middle}"),
+                &[&[place, middle, line], text.as_bytes()].concat(),
+            )?;
+        }
         write("config", &format!("example-{place}"), &[&[place, place, 200], &*example].concat())?;
         write("config", &format!("every-key-{place}"), &[&[place, place, 9], EVERY_KEY].concat())?;
     }
@@ -366,6 +377,11 @@ fn seeds(workspace: &Workspace) -> Outcome {
     let path = out.join("config.dict");
     fs::write(&path, words).context(|| format!("write {}", path.display()))
 }
+
+/// fuzz_targets/config.rs: the places of a password, those of them that are a URL, and the characters in its middle.
+const CONFIG_PLACES: u8 = 13;
+const CONFIG_URLS: [u8; 5] = [5, 6, 7, 8, 9];
+const CONFIG_MIDDLES: u8 = 16;
 
 const EVERY_KEY: &[u8] = b"[export]
 enabled = true
