@@ -18,6 +18,7 @@ use serde_json::Value;
 
 use crate::address::Address;
 use crate::failure::{Context, Failure, Outcome};
+use crate::leftovers::{SHARED_MEMORY, sweep};
 use crate::process::Process;
 use crate::workspace::Workspace;
 use crate::{clips, run, setup, ui};
@@ -26,7 +27,6 @@ use crate::{clips, run, setup, ui};
 const CAMERA: &str = "demo";
 const USERNAME: &str = "VAS_CAMERA_DEMO_USERNAME";
 const PASSWORD: &str = "VAS_CAMERA_DEMO_PASSWORD";
-const SHARED_MEMORY: &str = "/dev/shm";
 const BASE_PREFIX: &str = "vas-demo-";
 /// From the server's start to the first frame; some cameras take half a minute to begin.
 const FIRST_FRAME_LIMIT: Duration = Duration::from_secs(45);
@@ -81,7 +81,7 @@ pub(crate) fn command(workspace: &Workspace, options: &Options) -> Outcome {
             .context(|| "watch for Ctrl-C".into())?;
     }
     ui::stage("Demo");
-    sweep();
+    sweep(BASE_PREFIX);
     let base = Base::make()?;
     let mut demo = Demo {
         programs: workspace.target.join(if options.release { "release" } else { "debug" }),
@@ -125,19 +125,6 @@ impl Drop for Base {
     fn drop(&mut self) {
         if let Err(error) = fs::remove_dir_all(&self.path) {
             ui::bad(&format!("remove {}: {error}", self.path.display()));
-        }
-    }
-}
-
-/// Removes the base directories of demos that were killed before they could.
-fn sweep() {
-    for entry in fs::read_dir(SHARED_MEMORY).into_iter().flatten().filter_map(Result::ok) {
-        let name = entry.file_name();
-        let Some(id) = name.to_str().and_then(|name| name.strip_prefix(BASE_PREFIX)) else { continue };
-        let is_id = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit());
-        if is_id && !Path::new("/proc").join(id).exists() {
-            // One of another user stays; it is theirs to remove.
-            let _ = fs::remove_dir_all(entry.path());
         }
     }
 }

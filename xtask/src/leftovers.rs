@@ -9,7 +9,7 @@ use crate::failure::{Context, Failure, Outcome};
 use crate::workspace::Workspace;
 use crate::{run, ui};
 
-const SHARED_MEMORY: &str = "/dev/shm";
+pub(crate) const SHARED_MEMORY: &str = "/dev/shm";
 const PREFIX: &str = "vas-ci-";
 /// Programs that were told to stop get this long before they count as left over.
 const GRACE: Duration = Duration::from_secs(5);
@@ -21,7 +21,7 @@ pub(crate) struct Folder {
 
 impl Folder {
     pub(crate) fn make() -> Outcome<Self> {
-        sweep();
+        sweep(PREFIX);
         let path = Path::new(SHARED_MEMORY).join(format!("{PREFIX}{}", std::process::id()));
         let make = || -> std::io::Result<()> {
             fs::create_dir(&path)?;
@@ -60,11 +60,11 @@ impl Drop for Folder {
     }
 }
 
-/// Removes the directories of runs that were killed before they could.
-fn sweep() {
+/// Removes what runs that were killed left in shared memory: the directories `prefix<process id>` of no living process.
+pub(crate) fn sweep(prefix: &str) {
     for entry in fs::read_dir(SHARED_MEMORY).into_iter().flatten().filter_map(Result::ok) {
         let name = entry.file_name();
-        let Some(id) = name.to_str().and_then(|name| name.strip_prefix(PREFIX)) else { continue };
+        let Some(id) = name.to_str().and_then(|name| name.strip_prefix(prefix)) else { continue };
         let is_id = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit());
         if is_id && !Path::new("/proc").join(id).exists() {
             // One of another user stays; it is theirs to remove.

@@ -256,11 +256,11 @@ impl<C: Checker> PublishWords for Server<C> {
         };
         let order = self.order(Release, changed);
         self.store(self.memory.word64(word), value, order);
-        if word == Word64::FRAME_ID {
-            if let Some((late, value)) = self.held_back.take() {
-                self.tally.changed();
-                self.store(self.memory.word64(late), value, Release);
-            }
+        if word == Word64::FRAME_ID
+            && let Some((late, value)) = self.held_back.take()
+        {
+            self.tally.changed();
+            self.store(self.memory.word64(late), value, Release);
         }
     }
 

@@ -22,6 +22,7 @@ use super::git::TAG;
 use super::golden_name;
 use super::rules::Rule;
 use crate::failure::{Context, Failure, Outcome};
+use crate::leftovers::SHARED_MEMORY;
 use crate::process::Process;
 use crate::workspace::Workspace;
 use crate::{run, ui};
@@ -32,7 +33,6 @@ const EDITS: &str = "docs/testing.md";
 const RELEASE: &str = "release";
 /// What stands before the rows of the table in [`EDITS`].
 const TABLE: &str = "| rule | in layout.rs, replace | by |";
-const SHARED_MEMORY: &str = "/dev/shm";
 const VERSION_2: &str = "tests/interop/version-2.edits";
 
 /// How long the writer of version 2 gets until its first frame.

@@ -1,6 +1,6 @@
 //! Pairs that every reader accepts: each bound from its inner side, every odd geometry, and what a reader must not mind.
 
-use super::draft::{Draft, NEWEST, record_offset, timestamp_ns};
+use super::draft::{Draft, NEWEST, pair, record_offset, timestamp_ns};
 use crate::harness::Vector;
 
 /// The first number of the vector `accept/successor`.
@@ -11,14 +11,6 @@ fn full(change: impl FnOnce(&mut Draft)) -> Draft {
     let mut draft = Draft::new();
     change(&mut draft);
     draft.publish_all(NEWEST);
-    draft
-}
-
-/// A pair with one frame, changed.
-fn pair(change: impl FnOnce(&mut Draft)) -> Draft {
-    let mut draft = Draft::new();
-    draft.publish(NEWEST);
-    change(&mut draft);
     draft
 }
 

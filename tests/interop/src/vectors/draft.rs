@@ -15,6 +15,14 @@ const PADDING: u8 = 165;
 /// More than any vector's `frame.data` has; headers that are refused claim much more.
 const MOST_BYTES: u64 = 1 << 20;
 
+/// A pair with one frame, changed.
+pub(super) fn pair(change: impl FnOnce(&mut Draft)) -> Draft {
+    let mut draft = Draft::new();
+    draft.publish(NEWEST);
+    change(&mut draft);
+    draft
+}
+
 /// One record of the slot table.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Record {

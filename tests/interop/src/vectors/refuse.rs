@@ -1,16 +1,8 @@
 //! Pairs that every reader refuses, each for one reason, and headers with two faults, of which the first is to be named.
 
-use super::draft::{Draft, NEWEST};
+use super::draft::{Draft, pair};
 use crate::harness::Vector;
 use crate::schema::{Directory, Kind};
-
-/// A pair with one frame, changed.
-fn pair(change: impl FnOnce(&mut Draft)) -> Draft {
-    let mut draft = Draft::new();
-    draft.publish(NEWEST);
-    change(&mut draft);
-    draft
-}
 
 pub(super) fn all() -> Vec<Vector> {
     let mut all = files();

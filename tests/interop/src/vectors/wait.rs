@@ -1,16 +1,8 @@
 //! Pairs that are not there yet, and pairs that are open but have no picture now.
 
-use super::draft::{Draft, NEWEST, record_offset, timestamp_ns};
+use super::draft::{Draft, NEWEST, pair, record_offset, timestamp_ns};
 use crate::harness::Vector;
 use crate::schema::{Directory, Kind};
-
-/// A pair with one frame, changed.
-fn pair(change: impl FnOnce(&mut Draft)) -> Draft {
-    let mut draft = Draft::new();
-    draft.publish(NEWEST);
-    change(&mut draft);
-    draft
-}
 
 pub(super) fn all() -> Vec<Vector> {
     let mut all = missing();
