@@ -3,7 +3,7 @@
 use crate::base;
 use crate::error::{BaseError, CameraError, NotExported, OsError};
 use crate::frame::{PictureFormat, Slot};
-use crate::guard::{self, Guard};
+use crate::guard::{self, Guard, Leftovers};
 use crate::keeper::{self, Message, Shared, Want};
 use crate::pair::Live;
 use std::collections::HashSet;
@@ -143,10 +143,14 @@ impl Exporter {
             errno: OsError::of(&error),
         })?;
         let directory = base::open_base(&config.base, config.group)?;
+        let mut retired = Vec::new();
         for camera in directory.cameras()? {
             match sweep(&directory, &camera) {
-                Ok(false) => {}
-                Ok(true) => tracing::info!(%camera, "removed the files that an earlier server left behind"),
+                Ok(None) => {}
+                Ok(Some(leftovers)) => {
+                    tracing::info!(%camera, "removed the files that an earlier server left behind");
+                    retired.extend(leftovers.pair.map(|pair| (camera, pair)));
+                }
                 // One camera's trouble does not keep the others from being exported.
                 Err(error) => tracing::warn!(%camera, "what an earlier server left was not removed: {error}"),
             }
@@ -154,7 +158,7 @@ impl Exporter {
         let (messages, from_cameras) = mpsc::channel();
         let thread = std::thread::Builder::new()
             .name("vas-export".into())
-            .spawn(move || keeper::run(&config, &from_cameras))
+            .spawn(move || keeper::run(&config, &from_cameras, retired))
             .map_err(|error| BaseError::Thread { errno: OsError::of(&error) })?;
         let keeper = Keeper { messages, thread: thread.thread().clone() };
         Ok(Self { keeper, thread: Some(thread), cameras: Arc::default(), owner_pid: std::process::id() })
@@ -187,8 +191,9 @@ impl Exporter {
         Ok(camera)
     }
 
-    /// Stops the export of every camera: readers are told, files removed, memory given back. Bounded: it waits for no reader,
-    /// for files that are just being made, and at most a tenth of a second for a slot that is just being filled.
+    /// Stops the export of every camera: readers are told, files removed, memory given back. Bounded: it waits for files that are
+    /// just being made, and together at most half a second for readers that have not closed the files yet and for a slot that is
+    /// just being filled.
     pub fn shutdown(mut self) {
         self.stop();
     }
@@ -214,14 +219,14 @@ impl Drop for Exporter {
 }
 
 /// Removes what is left of a camera, if anything is and nobody writes it.
-fn sweep(directory: &base::Directory, camera: &CameraId) -> Result<bool, BaseError> {
+fn sweep(directory: &base::Directory, camera: &CameraId) -> Result<Option<Leftovers>, BaseError> {
     let of_camera = directory.existing_camera(camera)?;
     if !guard::has_leftovers(&of_camera)? {
-        return Ok(false);
+        return Ok(None);
     }
     match Guard::acquire(directory, camera)? {
         Some(guard) => guard::remove_leftovers(&of_camera, &guard),
-        None => Ok(false),
+        None => Ok(None),
     }
 }
 

@@ -5,9 +5,11 @@
 
 use crate::base::{Directory, Identity, euid};
 use crate::error::{BaseError, OsError};
+use crate::pair::Retired;
 use rustix::fd::OwnedFd;
 use rustix::fs::{FallocateFlags, FileType, FlockOperation};
 use rustix::io::Errno;
+use std::time::Instant;
 use vas_shm_proto::layout::{HEADER_SIZE, MAGIC, MAX_SLOTS, RawHeader};
 use vas_shm_proto::words::{Word32, Word64};
 use vas_shm_proto::{CameraId, DATA_NAME, META_NAME, SlotCount, State};
@@ -83,20 +85,29 @@ pub(crate) fn has_leftovers(directory: &Directory) -> Result<bool, BaseError> {
     Ok(false)
 }
 
-/// Removes what an earlier writer of this camera left, the guard being held, and gives its memory back: its readers are told
-/// "stopped", and no frame of it validates any more, before that. Where this cannot be had, the names go and the memory stays
-/// until the last reader goes.
-pub(crate) fn remove_leftovers(directory: &Directory, guard: &Guard) -> Result<bool, BaseError> {
-    let found = has_leftovers(directory)?;
+/// What an earlier writer left was removed.
+#[derive(Debug)]
+pub(crate) struct Leftovers {
+    /// The camera's last pair. Its readers were told, but those that have it open still may be working on a frame.
+    pub(crate) pair: Option<Retired>,
+}
+
+/// Removes what an earlier writer of this camera left, the guard being held; `None` if there was nothing. Readers are told
+/// "stopped", and no frame validates any more, before the pair's memory may be given back. Where this cannot be had, the names go
+/// and the memory stays until the last reader goes.
+pub(crate) fn remove_leftovers(directory: &Directory, guard: &Guard) -> Result<Option<Leftovers>, BaseError> {
+    if !has_leftovers(directory)? {
+        return Ok(None);
+    }
     let ended = if guard.proves_sole_writer() { end_pair(directory) } else { None };
     for name in [META_NAME, DATA_NAME, NEW_META_NAME, NEW_DATA_NAME] {
         directory.unlink(name)?;
     }
-    if let Some((data, len)) = ended {
-        // Only now that nobody finds it any more.
-        let _ = punch(&data, len);
-    }
-    Ok(found)
+    // Only now that nobody finds it any more.
+    let now = Instant::now();
+    let mut pair = ended.map(|(data, len)| Retired::new(None, data, len, now));
+    let _ = pair.as_mut().map(|pair| pair.release(now));
+    Ok(Some(Leftovers { pair }))
 }
 
 /// Ends the pair that stands under the visible names. `None` unless each of its readers is certain to notice: without that its

@@ -31,9 +31,12 @@ const GUARD_PATIENCE: Duration = Duration::from_millis(100);
 const GUARD_RETRY: Duration = Duration::from_secs(1);
 /// Between two tries while there is no room, or the base directory cannot be used.
 const TROUBLE_RETRY: Duration = Duration::from_secs(3);
-/// Between two tries to empty a pair that the frame path is inside of, and how often that is tried at the end.
-const EMPTY_RETRY: Duration = Duration::from_millis(20);
-const EMPTY_TRIES: u32 = 5;
+/// Between two looks whether readers have let go of a pair that is over and whose memory is wanted.
+const READERS_RETRY: Duration = Duration::from_millis(20);
+/// For this long nothing is said of such a wait: a reader that works on a frame finishes it first.
+const READERS_PATIENCE: Duration = Duration::from_secs(1);
+/// How long the end of the exporter waits for readers, and for a slot that is being filled.
+const STOP_PATIENCE: Duration = Duration::from_millis(500);
 /// Retired pairs of one camera that are watched for readers which fill their holes again (docs/decisions/0001). One descriptor
 /// each.
 const WATCHED_PAIRS: usize = 16;
@@ -115,6 +118,11 @@ enum Trouble {
         .base.display()
     )]
     NoRoom { base: PathBuf, need_bytes: u64, free_bytes: u64 },
+    /// The memory of an earlier pair is needed first.
+    #[error(
+        "a reader keeps files open that were replaced or stopped, and there is to be no more memory taken than theirs; new files are made once it closes them, at the latest 10 seconds after their end"
+    )]
+    Readers { patience_over: bool },
     #[error("{0}; trying again every 3 seconds")]
     Base(#[from] BaseError),
 }
@@ -123,7 +131,7 @@ impl Trouble {
     /// Whether this has been said when `other` has. Free space that changes a little is no news.
     fn is_same_news(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Held { .. }, Self::Held { .. }) => true,
+            (Self::Held { .. }, Self::Held { .. }) | (Self::Readers { .. }, Self::Readers { .. }) => true,
             (Self::NoRoom { need_bytes: a, .. }, Self::NoRoom { need_bytes: b, .. }) => a == b,
             (Self::Base(a), Self::Base(b)) => a == b,
             _ => false,
@@ -131,20 +139,21 @@ impl Trouble {
     }
 
     fn is_worth_saying(&self) -> bool {
-        !matches!(self, Self::Held { patience_over: false, .. })
+        !matches!(self, Self::Held { patience_over: false, .. } | Self::Readers { patience_over: false })
     }
 
     fn retry(&self) -> Duration {
         match self {
             Self::Held { patience_over: false, .. } => GUARD_QUICK_RETRY,
             Self::Held { .. } => GUARD_RETRY,
+            Self::Readers { .. } => READERS_RETRY,
             Self::NoRoom { .. } | Self::Base(_) => TROUBLE_RETRY,
         }
     }
 
     fn to_not_exported(&self) -> NotExported {
         match self {
-            Self::Held { patience_over: false, .. } => NotExported::Preparing,
+            Self::Held { patience_over: false, .. } | Self::Readers { .. } => NotExported::Preparing,
             Self::Held { .. } => NotExported::HeldByAnother,
             Self::NoRoom { .. } | Self::Base(BaseError::NoInodes { .. }) => NotExported::NoRoom,
             Self::Base(_) => NotExported::Unavailable,
@@ -152,9 +161,10 @@ impl Trouble {
     }
 }
 
-pub(crate) fn run(config: &ExporterConfig, messages: &Receiver<Message>) {
+/// Runs until the exporter shuts down. `retired`: what killed servers left and readers still have open.
+pub(crate) fn run(config: &ExporterConfig, messages: &Receiver<Message>, retired: Vec<(CameraId, Retired)>) {
     let mut keeper =
-        Keeper { config, cameras: BTreeMap::new(), retired: Vec::new(), beat_at: Instant::now() + HEARTBEAT };
+        Keeper { config, cameras: BTreeMap::new(), retired, beat_at: Instant::now() + HEARTBEAT };
     loop {
         match messages.try_recv() {
             Ok(Message::Register { id, shared }) => keeper.register(id, shared),
@@ -188,6 +198,7 @@ struct Managed {
     shared: Arc<Shared>,
     guard: Option<Guard>,
     held_since: Option<Instant>,
+    readers_since: Option<Instant>,
     directory: Option<Directory>,
     pair: Option<Pair>,
     generation: u64,
@@ -202,6 +213,7 @@ impl Keeper<'_> {
             shared,
             guard: None,
             held_since: None,
+            readers_since: None,
             directory: None,
             pair: None,
             generation: 0,
@@ -324,8 +336,9 @@ impl Keeper<'_> {
         camera.held_since = None;
         let directory = base.camera(&camera.id)?;
         if let Some(guard) = new_guard {
-            if guard::remove_leftovers(&directory, &guard)? {
+            if let Some(leftovers) = guard::remove_leftovers(&directory, &guard)? {
                 tracing::info!(camera = %camera.id, "removed the files that an earlier server left behind");
+                self.retired.extend(leftovers.pair.map(|pair| (camera.id, pair)));
             }
             camera.guard = Some(guard);
         }
@@ -340,11 +353,12 @@ impl Keeper<'_> {
             heartbeat_ns: monotonic_ns(),
             frame_period_ns: camera.shared.period_ns.load(Ordering::Relaxed),
         };
-        if camera.pair.is_some() {
-            // Before there is a third pair, the first one's memory goes.
-            self.empty_retired(&camera.id, now);
+        // A camera has no more than two pairs' worth of memory.
+        if self.release_of(&camera.id, now) + usize::from(camera.pair.is_some()) > 1 {
+            return Err(camera.wait_for_readers(now));
         }
         let pair = self.build_pair(camera, &directory, &birth, now)?;
+        camera.readers_since = None;
         tracing::info!(
             camera = %camera.id,
             width = picture.width(),
@@ -372,10 +386,7 @@ impl Keeper<'_> {
         now: Instant,
     ) -> Result<Pair, Trouble> {
         let mut built = Pair::build(directory, birth);
-        if matches!(built, Err(BuildError::NoRoom { .. })) && !self.retired.is_empty() {
-            for (_, retired) in &mut self.retired {
-                retired.empty();
-            }
+        if matches!(built, Err(BuildError::NoRoom { .. })) && self.release_all(now) {
             built = Pair::build(directory, birth);
         }
         if matches!(built, Err(BuildError::NoRoom { .. })) {
@@ -383,14 +394,16 @@ impl Keeper<'_> {
                 old.live().tell(State::Stopped);
                 let _ = old.unlink(directory);
                 self.retire(camera.id, old, State::Stopped, now);
-                if let Some((_, retired)) = self.retired.last_mut() {
-                    retired.empty();
-                }
+                self.release_all(now);
                 built = Pair::build(directory, birth);
             }
         }
         built.map_err(|error| match error {
             BuildError::NoRoom { need_bytes, free_bytes } => {
+                let kept_bytes: u64 = self.retired.iter().map(|(_, retired)| retired.kept_bytes()).sum();
+                if kept_bytes > 0 && need_bytes <= free_bytes.saturating_add(kept_bytes) {
+                    return camera.wait_for_readers(now);
+                }
                 Trouble::NoRoom { base: self.config.base.clone(), need_bytes, free_bytes }
             }
             BuildError::Base(error) => error.into(),
@@ -424,47 +437,61 @@ impl Keeper<'_> {
         }
     }
 
-    /// Puts a pair aside; those of the same camera that were put aside before are emptied, so that a camera has no more than two
-    /// pairs' worth of memory (three while a frame is just being filled in one of them).
+    /// Puts a pair aside.
     fn retire(&mut self, id: CameraId, pair: Pair, last_words: State, now: Instant) {
-        let watched = self.empty_retired(&id, now);
-        if watched >= WATCHED_PAIRS {
+        self.retired.push((id, pair.retire(last_words, now)));
+        let watched = self.retired.iter().filter(|(other, _)| *other == id).count();
+        if watched > WATCHED_PAIRS {
             let oldest = self.retired.iter().position(|(other, pair)| *other == id && pair.is_empty());
             if let Some(oldest) = oldest {
                 self.retired.remove(oldest);
                 tracing::warn!(camera = %id, "a reader keeps {WATCHED_PAIRS} replaced pairs mapped; the oldest is no longer watched");
             }
         }
-        self.retired.push((id, pair.retire(last_words, now)));
     }
 
-    /// Empties what is put aside of a camera; how many pairs that is.
-    fn empty_retired(&mut self, id: &CameraId, now: Instant) -> usize {
+    /// Gives back what may be given back of a camera's retired pairs; how many still take memory.
+    fn release_of(&mut self, id: &CameraId, now: Instant) -> usize {
         let of_camera = self.retired.iter_mut().filter(|(other, _)| other == id);
-        of_camera.fold(0, |count, (_, retired)| {
-            retired.hurry(now);
-            retired.empty();
-            count + 1
-        })
+        of_camera.filter_map(|(_, retired)| (!retired.release(now)).then_some(())).count()
     }
 
-    /// The end of the exporter. What is retired is emptied at once: nobody would do it later, and readers check what they read.
+    /// As [`Self::release_of`], of all cameras: whether there is more room than before.
+    fn release_all(&mut self, now: Instant) -> bool {
+        let mut has_released = false;
+        for (_, retired) in &mut self.retired {
+            has_released |= !retired.is_empty() && retired.release(now);
+        }
+        has_released
+    }
+
+    /// The end of the exporter. Nobody would give back later what is retired, so readers get a shorter time than usual.
     fn stop_all(&mut self) {
         for (_, mut camera) in std::mem::take(&mut self.cameras) {
             self.stop(&mut camera);
         }
-        for _ in 0..EMPTY_TRIES {
-            self.retired.retain_mut(|(_, retired)| !retired.empty());
-            if self.retired.is_empty() {
+        let deadline = Instant::now() + STOP_PATIENCE;
+        loop {
+            let now = Instant::now();
+            self.retired.retain_mut(|(_, retired)| !retired.release(now));
+            if self.retired.is_empty() || now >= deadline {
                 break;
             }
-            // A frame is being filled at this moment; that takes well under a millisecond unless its thread is stopped.
-            std::thread::sleep(EMPTY_RETRY);
+            std::thread::sleep(READERS_RETRY);
+        }
+        for (_, retired) in &mut self.retired {
+            // One that a stopped thread is just filling stays as it is.
+            retired.empty();
         }
     }
 }
 
 impl Managed {
+    fn wait_for_readers(&mut self, now: Instant) -> Trouble {
+        let since = *self.readers_since.get_or_insert(now);
+        Trouble::Readers { patience_over: now >= since + READERS_PATIENCE }
+    }
+
     fn wants_build(&self) -> Option<Want> {
         let want = self.shared.wanted()?;
         self.pair.as_ref().is_none_or(|pair| pair.live().format() != want.format).then_some(want)

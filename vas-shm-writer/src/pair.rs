@@ -19,9 +19,10 @@ use vas_shm_proto::{
     DATA_NAME, META_NAME, Nv12, PairSize, SlotCount, SlotIndex, State, StreamFlags, publish,
 };
 
-/// How long a retired pair keeps its pixels: a courtesy to readers that are still working on a frame. Emptying is safe at any
-/// moment, because readers check what they read.
-const EMPTY_AFTER: Duration = Duration::from_secs(10);
+/// How long a pair that is over keeps its pixels while somebody still has it open, whatever else the memory is wanted for. Readers
+/// check what they read, so none is misled by an emptied pair; but where the file system is full, the kernel has no page even of
+/// zeros for a hole, and ends the reader that touches one by SIGBUS.
+const GRACE: Duration = Duration::from_secs(10);
 
 /// What the frame path needs of a pair; shared with the library's thread.
 #[derive(Debug)]
@@ -241,13 +242,7 @@ impl Pair {
             // Who is still inside is waited for when the pair is emptied.
             let _ = self.live.gate.close();
         }
-        Retired {
-            live: self.live,
-            data: self.data.into(),
-            data_bytes: self.data_bytes,
-            empty_at: now + EMPTY_AFTER,
-            is_empty: false,
-        }
+        Retired::new(Some(self.live), self.data.into(), self.data_bytes, now)
     }
 }
 
@@ -276,27 +271,49 @@ fn allocate(
 
 /// A pair that has no names any more, but perhaps readers.
 ///
-/// Its memory is given back after ten seconds whatever they do. A reader that looks at a hole through its mapping makes the
-/// kernel allocate it again, so the descriptor is kept, and the hole made again, until nobody has the pixels open.
+/// Its memory is given back as soon as nobody else has its pixels open, and ten seconds after its end whatever readers do. A
+/// reader that looks at a hole through its mapping makes the kernel allocate it again, so the descriptor is kept, and the hole
+/// made again, until nobody has the pixels open.
 #[derive(Debug)]
 pub(crate) struct Retired {
-    live: Arc<Live>,
+    /// `None`: left behind by a server that is gone; its header was ended and is not mapped here.
+    live: Option<Arc<Live>>,
     data: OwnedFd,
     data_bytes: u64,
-    empty_at: Instant,
+    over_since: Instant,
     is_empty: bool,
 }
 
 impl Retired {
-    /// Gives the memory back as soon as the frame path is out of it. `false`: it is inside at this moment; call again.
+    pub(crate) fn new(live: Option<Arc<Live>>, data: OwnedFd, data_bytes: u64, over_since: Instant) -> Self {
+        Self { live, data, data_bytes, over_since, is_empty: false }
+    }
+
+    /// Gives the memory back if that can harm nobody: nobody else has the pixels open, or had ten seconds to let them go.
+    /// `false`: not yet; ask again.
+    pub(crate) fn release(&mut self, now: Instant) -> bool {
+        if !self.is_empty && now < self.over_since + GRACE {
+            // Where the kernel has no leases nobody can tell, so the time decides.
+            let has_readers = is_attached(&self.data).unwrap_or(true);
+            if has_readers {
+                return false;
+            }
+        }
+        self.empty()
+    }
+
+    /// Gives the memory back as soon as the frame path is out of it, whoever else has it open. `false`: it is inside at this
+    /// moment; call again.
     pub(crate) fn empty(&mut self) -> bool {
         if self.is_empty {
             return true;
         }
-        if !self.live.gate.close() {
-            return false;
+        if let Some(live) = &self.live {
+            if !live.gate.close() {
+                return false;
+            }
+            publish::withdraw(&live.map, live.slots);
         }
-        publish::withdraw(&self.live.map, self.live.slots);
         // A file system that cannot punch holes keeps the memory until the last reader goes; tmpfs always can.
         let _ = punch(&self.data, self.data_bytes);
         self.is_empty = true;
@@ -307,17 +324,14 @@ impl Retired {
         self.is_empty
     }
 
-    /// Is to be emptied at the next opportunity.
-    pub(crate) fn hurry(&mut self, now: Instant) {
-        self.empty_at = self.empty_at.min(now);
+    /// What is still to be given back.
+    pub(crate) fn kept_bytes(&self) -> u64 {
+        if self.is_empty { 0 } else { self.data_bytes }
     }
 
     /// One round of housekeeping. `false`: nothing is left to be done for this pair.
     pub(crate) fn tend(&mut self, now: Instant) -> bool {
-        if !self.is_empty {
-            if now >= self.empty_at {
-                self.empty();
-            }
+        if !self.release(now) {
             return true;
         }
         let is_refilled = rustix::fs::fstat(&self.data).is_ok_and(|stat| stat.st_blocks > 0);
@@ -325,7 +339,7 @@ impl Retired {
             let _ = punch(&self.data, self.data_bytes);
         }
         // The frame path's share is waited for, so that it is not the one to unmap.
-        let is_shared = Arc::strong_count(&self.live) > 1;
+        let is_shared = self.live.as_ref().is_some_and(|live| Arc::strong_count(live) > 1);
         // Our own mapping is of the same open file description as the descriptor, so it does not count. Without leases nobody
         // can tell; the memory was given back, so nothing is lost but the watch.
         is_shared || is_attached(&self.data).unwrap_or(false)

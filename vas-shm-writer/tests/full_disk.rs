@@ -94,7 +94,7 @@ fn room_that_is_gone_at_a_change_of_geometry_costs_the_export_and_nothing_else()
     let exporter = mount.0.start();
     let mut camera = exporter.camera(id("front")).unwrap();
     publish(&mut camera, SMALL, 1);
-    let (meta, data) = (open(&mount.0.meta("front")), open(&mount.0.data("front")));
+    let (meta, data) = (open(&mount.0.meta("front")), look(&mount.0.data("front")));
     let filler = mount.fill();
     // What the old pair gives back is not enough for the new one.
     until("no room", || (camera.slot(LARGER).unwrap_err() == NotExported::NoRoom).then_some(()));

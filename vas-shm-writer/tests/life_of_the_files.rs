@@ -3,11 +3,13 @@
 mod common;
 
 use common::*;
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use vas_shm_writer::{Color, ColorRange, FillError, NotExported, PictureFormat, Plane, SourceState, Stamp};
+use vas_shm_writer::{
+    Color, ColorRange, FillError, NotExported, PictureFormat, Plane, SlotCount, SourceState, Stamp,
+};
 
 // Proves FILE-7.
 #[test]
@@ -176,36 +178,13 @@ fn a_geometry_that_comes_back_before_its_pair_was_replaced_goes_on_in_it() {
     assert_eq!(fs::metadata(base.meta("front")).unwrap().ino(), inode);
 }
 
-// Proves LIFE-7, PUB-10 and TRUST-4.
-#[test]
-fn a_retired_pair_is_emptied_at_once_when_another_retires_and_again_when_a_reader_fills_its_holes() {
-    let base = Base::new();
-    let exporter = base.start();
-    let mut camera = exporter.camera(id("front")).unwrap();
-    publish(&mut camera, SMALL, 1);
-    let (meta, data) = (open(&base.meta("front")), open(&base.data("front")));
-    let header = header_of(&meta, &data).unwrap();
-    let map = memmap2::MmapOptions::new().map_raw_read_only(&data).unwrap();
-    publish(&mut camera, OTHER, 2);
-    publish(&mut camera, SMALL, 3);
-    until("the first pair is emptied", || (blocks(&data) == 0).then_some(()));
-    for slot in header.slots().indices() {
-        assert_eq!(
-            word_u64(&meta, SLOT_TABLE + 64 * slot.get() as u64),
-            0,
-            "no frame of it validates any more"
-        );
-    }
-    // Looking at a hole through a mapping makes the kernel allocate it again; a mapping that is filled at once looks at all.
-    let again = memmap2::MmapOptions::new().populate().map_raw_read_only(&data).unwrap();
-    assert!(blocks(&data) > 0);
-    until("the holes are made again", || (blocks(&data) == 0).then_some(()));
-    drop((map, again));
+fn no_frame_validates(meta: &File, slots: SlotCount) -> bool {
+    slots.indices().all(|slot| word_u64(meta, SLOT_TABLE + 64 * slot.get() as u64) == 0)
 }
 
-// Proves LIFE-7.
+// Proves LIFE-7, PUB-10 and TRUST-4.
 #[test]
-fn a_third_pair_is_not_built_before_the_first_is_emptied() {
+fn a_replaced_pair_that_nobody_has_open_is_given_back_before_the_next_one_is_made() {
     // Large, so that making a pair takes long enough to be looked at.
     let large = PictureFormat::new(3840, 2160, Color::UNSPECIFIED);
     let larger = PictureFormat::new(3840, 2176, Color::UNSPECIFIED);
@@ -213,9 +192,10 @@ fn a_third_pair_is_not_built_before_the_first_is_emptied() {
     let exporter = base.start();
     let mut camera = exporter.camera(id("front")).unwrap();
     publish(&mut camera, large, 1);
-    let first = open(&base.data("front"));
+    // The header alone shows nobody a pixel.
+    let meta = open(&base.meta("front"));
+    let first = look(&base.data("front"));
     publish(&mut camera, larger, 2);
-    assert!(blocks(&first) > 0, "the courtesy to whoever works on its last frame");
 
     let is_done = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -233,6 +213,61 @@ fn a_third_pair_is_not_built_before_the_first_is_emptied() {
         is_done.store(true, Ordering::Relaxed);
     });
     assert_eq!(blocks(&first), 0);
+    assert!(no_frame_validates(&meta, SlotCount::DEFAULT));
+}
+
+// Proves LIFE-7, PUB-10 and TRUST-4.
+#[test]
+fn a_pair_that_a_reader_keeps_is_emptied_ten_seconds_after_its_end_then_again_and_until_then_there_is_no_third()
+ {
+    listen();
+    let base = Base::new();
+    let exporter = base.start();
+    let mut camera = exporter.camera(id("kept")).unwrap();
+    publish(&mut camera, SMALL, 1);
+    let (meta, data) = (open(&base.meta("kept")), open(&base.data("kept")));
+    let header = header_of(&meta, &data).unwrap();
+    let map = memmap2::MmapOptions::new().map_raw_read_only(&data).unwrap();
+    let lasts = Instant::now();
+    publish(&mut camera, OTHER, 2);
+    // No third pair takes memory while the first one does.
+    until("the third pair", || match camera.slot(SMALL) {
+        Ok(_) => Some(()),
+        Err(why) => {
+            assert_eq!(why, NotExported::Preparing);
+            None
+        }
+    });
+    assert!(lasts.elapsed() >= Duration::from_secs(10), "{:?}", lasts.elapsed());
+    assert_eq!(blocks(&data), 0);
+    assert!(no_frame_validates(&meta, header.slots()));
+    let said = said_with("a reader keeps files open that were replaced or stopped");
+    assert_eq!(said.iter().filter(|line| line.contains("camera=kept")).count(), 1, "said once: {said:?}");
+    // Looking at a hole through a mapping makes the kernel allocate it again; a mapping that is filled at once looks at all.
+    let again = memmap2::MmapOptions::new().populate().map_raw_read_only(&data).unwrap();
+    assert!(blocks(&data) > 0);
+    until("the holes are made again", || (blocks(&data) == 0).then_some(()));
+    drop((map, again));
+}
+
+// Proves LIFE-7 and LIFE-9.
+#[test]
+fn files_that_are_removed_again_and_again_while_a_reader_keeps_each_take_the_memory_of_two_pairs_at_most() {
+    let base = Base::new();
+    let exporter = base.start();
+    let mut camera = exporter.camera(id("front")).unwrap();
+    let started = Instant::now();
+    let mut kept = Vec::new();
+    for round in 0..3 {
+        publish(&mut camera, SMALL, round);
+        kept.push(open(&base.data("front")));
+        let taking_memory = kept.iter().filter(|data| blocks(data) > 0).count();
+        assert!(taking_memory <= 2, "{taking_memory} pairs take memory in round {round}");
+        fs::remove_file(base.meta("front")).unwrap();
+        until("the pair is given up", || (!base.data("front").exists()).then_some(()));
+    }
+    // The third pair had to wait for the first one's ten seconds.
+    assert!(started.elapsed() >= Duration::from_secs(10), "{:?}", started.elapsed());
 }
 
 // Proves LIFE-4 and FILE-7.
@@ -254,7 +289,7 @@ fn a_camera_that_stops_says_so_removes_its_files_and_keeps_its_directory() {
 }
 
 #[test]
-fn an_exporter_that_shuts_down_removes_everything_and_gives_the_memory_back_at_once() {
+fn an_exporter_that_shuts_down_removes_everything_and_gives_the_memory_back_whoever_keeps_it_open() {
     let base = Base::new();
     let exporter = base.start();
     let mut cameras = Vec::new();
@@ -284,7 +319,7 @@ fn an_id_is_exported_once_and_free_again_after_a_stop() {
 
 // Proves LIFE-12.
 #[test]
-fn what_a_killed_server_left_is_ended_emptied_and_removed_before_anything_is_exported() {
+fn what_a_killed_server_left_is_ended_and_removed_before_anything_is_exported_and_its_memory_given_back() {
     let base = Base::new();
     {
         let exporter = base.start();
@@ -302,12 +337,16 @@ fn what_a_killed_server_left_is_ended_emptied_and_removed_before_anything_is_exp
     fs::write(base.path("left").join(".frame.meta.new"), b"half a header").unwrap();
     std::os::unix::fs::symlink("/etc/passwd", base.path("left").join(".frame.data.new")).unwrap();
     let (meta, data) = (open(&base.meta("left")), open(&base.data("left")));
+    let seen = look(&base.data("left"));
     assert_eq!(word_u32(&meta, STATE), LIVE);
     let _exporter = base.start();
     assert_eq!(fs::read_dir(base.path("left")).unwrap().count(), 0);
     assert_eq!(word_u32(&meta, STATE), STOPPED, "a reader that still has it mapped is told");
-    assert_eq!(blocks(&data), 0);
+    assert!(no_frame_validates(&meta, SlotCount::DEFAULT));
+    assert!(blocks(&data) > 0, "and may go on with the pixels that it works on");
     assert!(fs::metadata("/etc/passwd").unwrap().len() > 0);
+    drop(data);
+    until("the memory is given back once the reader lets go", || (blocks(&seen) == 0).then_some(()));
 }
 
 // Proves LIFE-10.

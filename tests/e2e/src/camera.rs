@@ -80,10 +80,54 @@ impl Camera {
     /// # Panics
     /// When the camera does not understand it.
     pub fn command(&mut self, line: &str) {
+        let _ = self.ask(line);
+    }
+
+    fn ask(&mut self, line: &str) -> String {
         self.process.say(line);
         let answer = self.process.stdout.line(self.answers).expect("the camera answers");
         self.answers += 1;
         assert!(answer.starts_with("OK"), "{line}: {answer}");
+        answer
+    }
+
+    /// Pictures that are out, and those that are just being sent.
+    fn pictures(&mut self) -> (u64, u64) {
+        // A command that changes nothing: none of these cameras loses packets.
+        let answer = self.ask("loss 0");
+        let number_before = |words: &str| {
+            let before = answer.split(words).next().unwrap_or_default();
+            before.rsplit(['(', ' ']).next().and_then(|number| number.parse().ok())
+        };
+        let counts = (number_before(" pictures sent so far"), number_before(" on their way"));
+        let (Some(sent), Some(on_their_way)) = counts else { panic!("no numbers in: {answer}") };
+        (sent, on_their_way)
+    }
+
+    /// Pictures sent so far.
+    #[must_use]
+    pub fn pictures_sent(&mut self) -> u64 {
+        self.pictures().0
+    }
+
+    /// Waits until it has sent so many more pictures.
+    pub fn until_sent(&mut self, more: u64) {
+        let wanted = self.pictures_sent() + more;
+        until("the camera sends pictures", || (self.pictures_sent() >= wanted).then_some(()));
+    }
+
+    /// Sends no more, closes every connection once all of the last picture is out, and lets nobody in again; how many pictures
+    /// it has sent.
+    #[must_use]
+    pub fn end(&mut self) -> u64 {
+        self.command("freeze");
+        let sent = until("the last picture is out", || {
+            let (sent, on_their_way) = self.pictures();
+            (on_their_way == 0).then_some(sent)
+        });
+        self.command("refuse");
+        self.command("drop");
+        sent
     }
 
     /// Power off.

@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -99,6 +99,12 @@ pub fn header_of(meta: &File, data: &File) -> Result<Header, vas_shm_proto::Prob
 
 pub fn open(path: &Path) -> File {
     OpenOptions::new().read(true).open(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Looks at a file without having it open, as far as the kernel is concerned: nobody takes this for a reader.
+pub fn look(path: &Path) -> File {
+    let flags = rustix::fs::OFlags::PATH.bits() as i32;
+    OpenOptions::new().read(true).custom_flags(flags).open(path).expect("a file to look at")
 }
 
 pub fn word_u64(meta: &File, offset: u64) -> u64 {
@@ -195,9 +201,13 @@ impl Drop for Over<'_> {
 
 /// What the library says, of one test: lines that name its base directory.
 pub fn said_of(base: &Path) -> Vec<String> {
-    let base = base.display().to_string();
+    said_with(&base.display().to_string())
+}
+
+/// What the library says, of all tests: lines with these words.
+pub fn said_with(words: &str) -> Vec<String> {
     let said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
-    said.iter().filter(|line| line.contains(&base)).cloned().collect()
+    said.iter().filter(|line| line.contains(words)).cloned().collect()
 }
 
 /// Keeps what the library says from now on. All tests of a file share it, and each looks for its own.
