@@ -135,7 +135,10 @@ pub(crate) struct State {
     pub(crate) faults: Faults,
     pub(crate) clip: usize,
     pub(crate) clock: Clock,
+    /// Counted when its last packet is out.
     pub(crate) pictures_sent: u64,
+    /// Taken from the clip, not yet out.
+    pub(crate) pictures_on_their_way: u64,
     has_played: bool,
     connections: HashMap<ConnectionId, TcpStream>,
     connections_so_far: ConnectionId,
@@ -158,6 +161,7 @@ impl Control {
             clip: 0,
             clock: Clock::new(Instant::now(), options.fps),
             pictures_sent: 0,
+            pictures_on_their_way: 0,
             has_played: options.pace_from == PaceFrom::Start,
             connections: HashMap::new(),
             connections_so_far: 0,
@@ -198,10 +202,10 @@ impl Control {
                 }
             }
         }
-        let sent = state.pictures_sent;
+        let (sent, on_their_way) = (state.pictures_sent, state.pictures_on_their_way);
         drop(state);
         self.changed.notify_all();
-        Ok(format!("{}{note} ({sent} pictures sent so far)", line.trim()))
+        Ok(format!("{}{note} ({sent} pictures sent so far, {on_their_way} on their way)", line.trim()))
     }
 
     /// Takes a new connection in, or refuses it (`None`): on command, and at the end.

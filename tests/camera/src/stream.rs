@@ -113,9 +113,10 @@ pub(crate) fn run(control: &Control, options: &Options, id: ConnectionId, output
         }
         drop(state); // a client that does not read must not keep the others waiting
 
+        let has_picture = picture.is_some();
         let garbage = sender.next_garbage(faults);
         if faults.hang {
-            continue;
+            continue; // without a picture: a camera that hangs takes none
         }
         let sent = report
             .map_or(Ok(()), |report| output.send_rtcp(&report))
@@ -131,6 +132,11 @@ pub(crate) fn run(control: &Control, options: &Options, id: ConnectionId, output
                 }
                 None => Ok(()),
             });
+        if has_picture {
+            let mut state = control.state();
+            state.pictures_on_their_way -= 1;
+            state.pictures_sent += u64::from(sent.is_ok());
+        }
         if sent.is_err() {
             control.remove_connection(id); // half a packet may be out: nothing behind it would be understood
             return;
@@ -208,7 +214,7 @@ impl Sender {
         self.has_begun = true;
         self.index += 1;
         self.pictures += 1;
-        state.pictures_sent += 1;
+        state.pictures_on_their_way += 1;
         let taken = self.timeline.taken_at(index as i64, picture.presentation_delta, tick as i64);
         let mut timestamp = wire_timestamp(state.clock.media_of(taken), state.faults);
         if let (true, Some(last)) = (self.dups_done < state.faults.dups, self.last_timestamp) {
