@@ -174,12 +174,23 @@ mod tests {
 
     /// The first picture of a clip of one colour, made by the ffmpeg program.
     fn picture(directory: &Path, luma: u16, range: &str, format: &str, encoder: &[&str]) -> Option<Frame> {
+        sized_picture(directory, (WIDTH, HEIGHT), luma, range, format, encoder)
+    }
+
+    fn sized_picture(
+        directory: &Path,
+        (width, height): (u32, u32),
+        luma: u16,
+        range: &str,
+        format: &str,
+        encoder: &[&str],
+    ) -> Option<Frame> {
         let path = directory.join("clip.mkv");
         let made = Command::new("ffmpeg")
             .args(["-v", "error", "-y", "-f", "lavfi"])
             .args([
                 "-i",
-                &format!("color=black:s={WIDTH}x{HEIGHT}:r=25:d=0.2,format={format},geq=lum={luma}"),
+                &format!("color=black:s={width}x{height}:r=25:d=0.2,format={format},geq=lum={luma}"),
             ])
             .args(["-color_range", range, "-pix_fmt", format])
             .args(encoder)
@@ -229,6 +240,51 @@ mod tests {
         assert!(chroma.iter().all(|&byte| byte == chroma[0]), "chroma is not the same all over");
         exporter.shutdown();
         (luma[0], chroma[0])
+    }
+
+    // Proves PUB-7: what swscale writes stays in its slot, whose neighbour readers may be using. A slot of 128 x 21 pixels is
+    // filled to its last byte by rows that are filled to theirs.
+    #[test]
+    fn a_conversion_writes_nothing_beyond_its_own_picture() {
+        let Ok(base) =
+            tempfile::Builder::new().prefix("vas-bounds-").tempdir_in(vas_test_support::shared_memory())
+        else {
+            return vas_test_support::skipped("no directory in shared memory");
+        };
+        let clips = tempfile::tempdir().unwrap();
+        let mut ways = Ways::default();
+        for size in [(128, 21), (64, 48), (65, 47), (190, 35)] {
+            for format in ["yuv444p", "yuv422p10le", "bgr0", "gray10le"] {
+                let what = format!("{format} {size:?}");
+                let picture = sized_picture(clips.path(), size, 200, "tv", format, &["-c:v", "ffv1"]);
+                let Some(picture) = picture else { return };
+                assert!(matches!(convert::way(picture.pixel_format()), Way::Scale(_)), "{what}");
+                let config = ExporterConfig::new(base.path()).slots(SlotCount::new(3).unwrap());
+                let exporter = Exporter::start(config.when(ExportWhen::Always)).unwrap();
+                let mut camera = exporter.camera(CameraId::new("bounds").unwrap()).unwrap();
+                // The filter that makes the clip rounds what its format cannot have.
+                let size = (picture.width(), picture.height());
+                let format = PictureFormat::new(size.0, size.1, convert::color(&picture));
+                let deadline = Instant::now() + Duration::from_secs(30);
+                while let Err(why) = camera.slot(format) {
+                    assert!(Instant::now() < deadline, "{what}: {why}");
+                    std::thread::yield_now();
+                }
+                let mut slot = camera.slot(format).unwrap();
+                fill(&mut slot, &picture, &mut ways).unwrap_or_else(|error| panic!("{what}: {error:?}"));
+                slot.publish(Stamp::at(1));
+                let data = std::fs::read(base.path().join("bounds/frame.data")).unwrap();
+                let data_size = Nv12::for_picture(size.0, size.1).unwrap().data_size() as usize;
+                let slots = data.chunks(data.len() / 3);
+                let written: Vec<_> = slots.filter(|slot| slot.iter().any(|&byte| byte != 0)).collect();
+                assert_eq!(written.len(), 1, "{what}: another slot was written to");
+                assert!(
+                    written[0][data_size..].iter().all(|&byte| byte == 0),
+                    "{what}: the rest of its slot"
+                );
+                exporter.shutdown();
+            }
+        }
     }
 
     // Proves COLOR-4.

@@ -22,7 +22,7 @@ pub(crate) struct MetaMap {
 
 impl MetaMap {
     /// Maps the header. `frame.meta` has at least [`HEADER_SIZE`] bytes (checked by the caller with fstat), so that no page of
-    /// the mapping lies past its end.
+    /// the mapping lies past its end, unless a server breaks its word and makes the file shorter (TRUST-2).
     pub(crate) fn new(meta: &File) -> io::Result<Self> {
         let map = MmapOptions::new().len(HEADER_SIZE).map_raw_read_only(meta)?;
         assert!(map.len() >= HEADER_SIZE);
@@ -106,8 +106,12 @@ impl RawNv12<'_> {
 
     /// First byte of the luma plane: `height` rows of `width` bytes, `stride_bytes` apart.
     ///
-    /// Valid for reads of `stride_bytes * height` bytes while the reader lives, whatever the server does. The bytes may change
-    /// between any two reads, so a Rust slice of them is unsound by the letter; see [`RawNv12::as_slice`].
+    /// Valid for reads of `stride_bytes * height` bytes while the reader lives. The bytes may change between any two reads, so a
+    /// Rust slice of them is unsound by the letter; see [`RawNv12::as_slice`].
+    ///
+    /// Two things end a process that reads here, by SIGBUS, and nothing on a tmpfs can prevent either: a server that makes the
+    /// file shorter (TRUST-2), and pixels of a pair that ended more than ten seconds ago on a file system that is full
+    /// (LIFE-7). So let go of a pair that is over, as LIFE-6 asks.
     #[must_use]
     pub fn luma_ptr(&self) -> *const u8 {
         self.base

@@ -96,11 +96,15 @@ pub fn seal(file: &impl AsFd, seals: c_int) -> Result<(), Errno> {
 ///
 /// # Errors
 /// What the kernel answers.
+///
+/// # Panics
+/// For any other command: one that writes what it is given would write to what is lent for reading.
 pub fn record_lock(file: &impl AsFd, command: c_int, kind: c_int) -> Result<(), Errno> {
+    assert!([libc::F_SETLK, libc::F_OFD_SETLK].contains(&command), "command {command} takes no lock");
     // Zeroes mean: from the start to the end, and for open file descriptions l_pid has to be zero.
     // SAFETY: flock is a struct of integers, for which zeroes are values.
     let mut lock: libc::flock = unsafe { std::mem::zeroed() };
     lock.l_type = kind as libc::c_short;
-    // SAFETY: both commands read one flock, which lives across the call; the descriptor is open.
+    // SAFETY: both commands (asserted above) read one flock, which lives across the call; the descriptor is open.
     answer(unsafe { libc::fcntl(file.as_fd().as_raw_fd(), command, &raw const lock) })
 }

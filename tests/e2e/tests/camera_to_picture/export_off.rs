@@ -1,5 +1,6 @@
-//! With the flag unset nothing of the export exists (§13).
+//! With the flag unset nothing of the export exists (§13), and with it set nothing of it is on a network (§3).
 
+use std::collections::BTreeSet;
 use std::process::Command;
 use vas_e2e::camera::Camera;
 use vas_e2e::clips::clip;
@@ -66,4 +67,29 @@ fn with_the_flag_unset_no_system_call_names_the_base_directory() {
     // The same look does see a server that exports.
     let calls = require!(system_calls(&scene, rtsp.url(), Some("true")));
     assert!(calls.lines().any(|call| call.contains(base_name)), "the test is blind");
+}
+
+/// The calls that make sockets and give them addresses, without numbers of descriptors and ports.
+fn sockets(calls: &str) -> BTreeSet<String> {
+    let of = |call: &str| {
+        let name = ["socket(", "bind(", "listen(", "accept(", "accept4("]
+            .iter()
+            .find(|name| call.contains(**name))?;
+        let family = call.split("AF_").nth(1).unwrap_or_default();
+        Some(format!("{name}{}", family.split([',', ')', '}']).next().unwrap_or_default()))
+    };
+    calls.lines().filter_map(of).collect()
+}
+
+#[test]
+fn the_export_opens_no_socket() {
+    let clip = require!(clip("h264.h264"));
+    require!(strace_works());
+    let scene = Scene::new();
+    let rtsp = Camera::start(&[&clip]);
+    let without = sockets(&require!(system_calls(&scene, rtsp.url(), None)));
+    assert!(without.contains("socket(INET"), "the test is blind to the camera's own socket: {without:?}");
+    let with = sockets(&require!(system_calls(&scene, rtsp.url(), Some("true"))));
+    assert_eq!(with, without, "what the export opens or binds besides");
+    assert!(!with.iter().any(|call| call.starts_with("listen(") || call.starts_with("accept")), "{with:?}");
 }
