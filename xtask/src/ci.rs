@@ -8,7 +8,8 @@ use crate::failure::{Failure, Outcome};
 use crate::leftovers::Folder;
 use crate::workspace::Workspace;
 use crate::{
-    api, clauses, deny, deps, fuzz, generate, layout, msrv, package, run, setup, test, torture, ui, vectors,
+    api, clauses, deny, deps, fuzz, generate, layout, msrv, package, run, sanitize, setup, test, torture, ui,
+    unsafe_code, vectors,
 };
 
 /// How long CI fuzzes each target: long enough to go through every seed and notice a target that falls over.
@@ -49,6 +50,7 @@ pub(crate) fn command(workspace: &Workspace) -> Outcome {
         passes("licences", || deny::quick(workspace)),
         passes("generate", || generate::command(workspace, true)),
         passes("clauses", || clauses::command(workspace)),
+        passes("unsafe", || unsafe_code::command(workspace)),
         ("layout", Box::new(|| layout::check(workspace))),
         passes("rehearsal", || layout::rehearse(workspace, Some(folder.path()))),
         passes("vectors", || vectors::command(workspace, &vectors::Verb::Check)),
@@ -62,6 +64,7 @@ pub(crate) fn command(workspace: &Workspace) -> Outcome {
         passes("package", || package::command(workspace, package::Tree::AsItStands)),
         ("msrv", Box::new(|| msrv::check(workspace))),
         ("fuzz", Box::new(|| fuzz::quick(workspace, FUZZ_SECONDS, folder.path()))),
+        ("sanitize", Box::new(|| sanitize::quick(workspace, folder.path()))),
         passes("torture", || torture::quick(workspace, folder.path())),
         passes("left behind", || {
             ui::stage("What this run left behind");

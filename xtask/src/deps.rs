@@ -202,7 +202,7 @@ fn rust_versions(metadata: &Value, members: &[Member]) -> Outcome<Vec<String>> {
 }
 
 /// Every `.rs` file below a folder, build folders left out.
-fn sources(folder: &Path) -> Outcome<Vec<PathBuf>> {
+pub(crate) fn sources(folder: &Path) -> Outcome<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {

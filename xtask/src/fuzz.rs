@@ -94,6 +94,11 @@ pub(crate) struct Options {
     unpack: Option<PathBuf>,
 }
 
+/// Whether a target has this name.
+pub(crate) fn is_target(name: &str) -> bool {
+    TARGETS.iter().any(|target| target.name == name)
+}
+
 /// Fuzzes each target for this long; fails when nightly is missing.
 pub(crate) fn command(workspace: &Workspace, options: &Options) -> Outcome {
     if let Some(input) = &options.unpack {

@@ -22,10 +22,12 @@ mod package;
 mod process;
 mod release;
 mod run;
+mod sanitize;
 mod setup;
 mod test;
 mod torture;
 mod ui;
+mod unsafe_code;
 mod vectors;
 mod workspace;
 
@@ -78,6 +80,8 @@ enum Verb {
     },
     /// Which tests and conformance files prove which clause of PROTOCOL.md, and which clause nothing proves
     Clauses,
+    /// Every `unsafe` is in docs/unsafe.md, and every test that it or SECURITY.md names is there
+    Unsafe,
     /// Write what is made from the layout: the C header, Python's constants, the table in PROTOCOL.md
     Generate {
         /// Write nothing, fail if a file is not what the layout makes of it
@@ -114,6 +118,8 @@ enum Verb {
         #[arg(long)]
         long: bool,
     },
+    /// The tests under AddressSanitizer and LeakSanitizer, the C reader under valgrind
+    Sanitize(sanitize::Options),
     /// Fuzz the checks of the format, both readers and the configuration (needs a nightly toolchain)
     Fuzz(fuzz::Options),
 }
@@ -142,6 +148,7 @@ fn carry_out(verb: Verb) -> Outcome {
         Verb::Deps => deps::command(&workspace()?),
         Verb::Layout { verb } => layout::command(workspace, &verb),
         Verb::Clauses => clauses::command(&workspace()?),
+        Verb::Unsafe => unsafe_code::command(&workspace()?),
         Verb::Generate { check } => generate::command(&workspace()?, check),
         Verb::Vectors { verb } => vectors::command(&workspace()?, &verb),
         Verb::Api { verb } => api::command(&workspace()?, &verb),
@@ -152,6 +159,7 @@ fn carry_out(verb: Verb) -> Outcome {
         Verb::Release(options) => release::command(&workspace()?, &options),
         Verb::Torture(options) => torture::command(&workspace()?, &options),
         Verb::Model { long } => model::command(&workspace()?, long),
+        Verb::Sanitize(options) => sanitize::command(&workspace()?, &options),
         Verb::Fuzz(options) => fuzz::command(&workspace()?, &options),
     }
 }

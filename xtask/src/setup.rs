@@ -19,6 +19,8 @@ pub(crate) enum Level {
     Demo,
     /// Run all tests too.
     Test,
+    /// Run the C reader under valgrind too.
+    Sanitize,
     /// Fuzz too.
     Fuzz,
 }
@@ -28,6 +30,7 @@ impl Level {
         match self {
             Self::Demo => "the demo",
             Self::Test => "the tests",
+            Self::Sanitize => "the sanitizers",
             Self::Fuzz => "fuzzing",
         }
     }
@@ -123,6 +126,14 @@ const NEEDS: &[Need] = &[
         },
         // libasan and libubsan come with gcc's own library, which gcc needs anyway.
         packages: Packages::Named(&["gcc", "g++", "clang", "libc6-dev"]),
+    },
+    Need {
+        what: "valgrind",
+        why: "looks at every access of the C reader, and at what it leaves allocated",
+        level: Level::Sanitize,
+        is_met: || run::which("valgrind").is_some(),
+        // Debian's valgrind cannot start anything without libc's symbols.
+        packages: Packages::Named(&["valgrind", "libc6-dbg"]),
     },
     Need {
         what: "a C++ compiler",
