@@ -13,6 +13,7 @@ mod fresh;
 mod fuzz;
 mod generate;
 mod git;
+mod isolation;
 mod layout;
 mod leftovers;
 mod model;
@@ -112,6 +113,8 @@ enum Verb {
     Release(release::Options),
     /// Kill, stop, starve and mislead servers and readers, and see that no reader is misled and no server hurt
     Torture(torture::Options),
+    /// What publishing a frame costs a server with 0, 1 and 16 readers, stopped ones and killed ones
+    Isolation(isolation::Options),
     /// The algorithm as shipped under model checkers, and mutants that have to be caught
     Model {
         /// Explore in full what the quick form bounds, and what it leaves out; run herd7 where it is installed
@@ -158,6 +161,7 @@ fn carry_out(verb: Verb) -> Outcome {
         Verb::Package => package::command(&workspace()?, package::Tree::AsItStands),
         Verb::Release(options) => release::command(&workspace()?, &options),
         Verb::Torture(options) => torture::command(&workspace()?, &options),
+        Verb::Isolation(options) => isolation::command(&workspace()?, &options),
         Verb::Model { long } => model::command(&workspace()?, long),
         Verb::Sanitize(options) => sanitize::command(&workspace()?, &options),
         Verb::Fuzz(options) => fuzz::command(&workspace()?, &options),
