@@ -47,7 +47,8 @@ const CONDITIONS: [Condition; 7] = [
     polling("1 reader", 1),
     Condition { manner: Manner::Copies, ..polling("1 reader that copies", 1) },
     polling("16 readers", MANY),
-    // The same processes as before, at the same pace, which have nothing to do with the camera: what they take of the processor.
+    // The same processes as before, awake at the same moments, which have nothing to do with the camera: what they take of the
+    // processor.
     Condition { camera: OTHER_CAMERA, ..polling("16 of another camera", MANY) },
     Condition { fate: Fate::Stopped, ..polling("16 readers, stopped", MANY) },
     Condition { fate: Fate::Killed, ..polling("16 readers, killed", MANY) },

@@ -5,13 +5,13 @@ use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use vas_shm_writer::{Camera, CameraId, Color, Exporter, ExporterConfig, PictureFormat, Plane, Stamp};
 
 const WIDTH: u32 = 1920;
 const HEIGHT: u32 = 1080;
-/// The camera that is measured, and one beside it for readers that have nothing to do with the first.
+/// The camera that is measured, and one beside it for readers that have nothing to do with the first. Its frames come just after,
+/// so that its readers are awake when those of the first would be.
 pub(crate) const CAMERA: &str = "measured";
 pub(crate) const OTHER_CAMERA: &str = "other";
 /// A camera without readers: a frame of it comes just before each that is measured, so that the code is in the caches and what is
@@ -62,10 +62,17 @@ fn refused(why: impl std::fmt::Display) -> Box<dyn Error> {
     why.to_string().into()
 }
 
+/// A frame without pixels.
+fn publish_words(camera: &mut Camera) -> Result<(), Box<dyn Error>> {
+    camera.slot(FORMAT).map_err(refused)?.publish(Stamp::now());
+    Ok(())
+}
+
 /// The writer, with nothing else beside it that costs.
 pub(crate) struct Server {
     camera: Camera,
     warm_up: Camera,
+    other: Camera,
     luma: Vec<u8>,
     chroma: Vec<u8>,
     period: Duration,
@@ -76,7 +83,6 @@ pub(crate) struct Server {
     frames: u64,
     lost: u64,
     interrupted: Arc<AtomicBool>,
-    other: Option<(Arc<AtomicBool>, JoinHandle<()>)>,
     _exporter: Exporter,
 }
 
@@ -104,12 +110,11 @@ impl Server {
         empty.sort_unstable_by_key(|cost| cost.processor_ns);
         let processor_ns = empty[CALIBRATIONS / 2].processor_ns;
 
-        let ended = Arc::new(AtomicBool::new(false));
-        let thread = publish_beside(other, period, Arc::clone(&ended));
         let (luma_bytes, chroma_bytes) = ((WIDTH * HEIGHT) as usize, (WIDTH * HEIGHT / 2) as usize);
         Ok(Self {
             camera,
             warm_up,
+            other,
             luma: vec![80; luma_bytes],
             chroma: vec![128; chroma_bytes],
             period,
@@ -118,7 +123,6 @@ impl Server {
             frames: 0,
             lost: 0,
             interrupted,
-            other: Some((ended, thread)),
             _exporter: exporter,
         })
     }
@@ -149,11 +153,7 @@ impl Server {
     fn frame(&mut self, with_pixels: bool) -> Option<Cost> {
         self.until_due();
         self.frames += 1;
-        let warm_up = &mut self.warm_up;
-        let _ = measured(|| {
-            warm_up.slot(FORMAT).map_err(refused)?.publish(Stamp::now());
-            Ok(())
-        });
+        let _ = measured(|| publish_words(&mut self.warm_up));
         let (camera, luma, chroma) = (&mut self.camera, &self.luma, &self.chroma);
         let cost = measured(|| {
             let mut slot = camera.slot(FORMAT).map_err(refused)?;
@@ -164,7 +164,8 @@ impl Server {
             slot.publish(Stamp::now());
             Ok(())
         });
-        match cost {
+        let beside = publish_words(&mut self.other);
+        match cost.and_then(|cost| beside.map(|()| cost)) {
             Ok(cost) => Some(Cost {
                 wall_ns: cost.wall_ns.saturating_sub(self.clocks.wall_ns),
                 processor_ns: cost.processor_ns.saturating_sub(self.clocks.processor_ns),
@@ -201,25 +202,4 @@ impl Server {
         }
         block
     }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        if let Some((ended, thread)) = self.other.take() {
-            ended.store(true, Ordering::Relaxed);
-            let _ = thread.join();
-        }
-    }
-}
-
-/// A camera beside the measured one, whose frames cost nothing worth speaking of.
-fn publish_beside(mut camera: Camera, period: Duration, ended: Arc<AtomicBool>) -> JoinHandle<()> {
-    std::thread::spawn(move || {
-        while !ended.load(Ordering::Relaxed) {
-            if let Ok(slot) = camera.slot(FORMAT) {
-                slot.publish(Stamp::now());
-            }
-            std::thread::sleep(period);
-        }
-    })
 }
