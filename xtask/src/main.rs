@@ -81,7 +81,7 @@ enum Verb {
     },
     /// Which tests and conformance files prove which clause of PROTOCOL.md, and which clause nothing proves
     Clauses,
-    /// Every `unsafe` is in docs/unsafe.md, and every test that it or SECURITY.md names is there
+    /// Every `unsafe` is in docs/unsafe.md, and every test that it, SECURITY.md or docs/testing.md names is there
     Unsafe,
     /// Write what is made from the layout: the C header, Python's constants, the table in PROTOCOL.md
     Generate {

@@ -1,5 +1,5 @@
-//! `cargo xtask unsafe`: docs/unsafe.md lists every `unsafe` of this repository, and every test that it or SECURITY.md names
-//! is there.
+//! `cargo xtask unsafe`: docs/unsafe.md lists every `unsafe` of this repository, and every test that it, SECURITY.md or
+//! docs/testing.md names is there.
 //!
 //! An `unsafe` is known by its file, the function (or impl, or macro) around it, and how many there are: so a moved line
 //! changes nothing, and a new block, a block that went away or a renamed function fails until somebody has looked.
@@ -13,7 +13,8 @@ use crate::workspace::Workspace;
 use crate::{deps, fuzz, ui};
 
 const INVENTORY: &str = "docs/unsafe.md";
-const SECURITY: &str = "SECURITY.md";
+/// Documents whose tests are looked for besides.
+const NAMING: [&str; 2] = ["SECURITY.md", "docs/testing.md"];
 /// In a document, a name in backquotes that has this many underscores is a test: test names are sentences.
 const UNDERSCORES: usize = 3;
 /// What stands before the name of a file under which its table follows.
@@ -45,7 +46,7 @@ pub(crate) fn command(workspace: &Workspace) -> Outcome {
     let document = read(INVENTORY)?;
     let (rows, mut problems) = rows(&document);
     problems.extend(compare(&found, &rows));
-    for name in [INVENTORY, SECURITY] {
+    for name in NAMING.into_iter().chain([INVENTORY]) {
         problems.extend(names.lacking(&read(name)?).into_iter().map(|what| format!("{name} names {what}")));
     }
     problems.iter().for_each(|problem| ui::bad(problem));
@@ -59,7 +60,7 @@ pub(crate) fn command(workspace: &Workspace) -> Outcome {
     found.values().for_each(|count| total.add(*count));
     let files: BTreeSet<_> = found.keys().map(|(file, _)| file).collect();
     ui::good(&format!("{total} in {} files: each is in {INVENTORY}, with a test that exists", files.len()));
-    ui::good(&format!("every test that {SECURITY} names is there"));
+    ui::good(&format!("every test that {} name is there", NAMING.join(" and ")));
     Ok(())
 }
 
@@ -199,6 +200,10 @@ impl Names {
                     "--scenario" | "--target" => words.next().unwrap_or_default(),
                     _ => continue,
                 };
+                // NAME stands for any.
+                if value.chars().all(|c| c.is_ascii_uppercase()) {
+                    continue;
+                }
                 let is_there = match word {
                     "--scenario" => self.torture.contains(&format!("\"{value}\"")),
                     _ => fuzz::is_target(value),
@@ -500,7 +505,7 @@ mod tests {
         let lacking = names.lacking(
             "`a_test_that_is_there`, `m::b_test_that_is`, `O_NOFOLLOW`, `is_attached`, `x_test_that_is_gone`, \
              `mutant::fence_3_left_out_is_caught`, \
-             `none_of_them_is_mixed`, `cargo xtask torture --scenario kill-server`, `--scenario no-such --seconds 5`, `cargo xtask fuzz --target pair`",
+             `none_of_them_is_mixed`, `cargo xtask torture --scenario kill-server`, `--scenario no-such --seconds 5`, `cargo xtask fuzz --target pair`, `--target NAME`",
         );
         assert_eq!(
             lacking,
