@@ -352,7 +352,16 @@ impl Camera {
         if let Some(live) = self.shared.take_pair() {
             live.tell(self.shared.source().to_state());
             live.tell_frame_period(self.shared.period_ns.load(Ordering::Relaxed));
+            self.leave_pair();
             self.live = Some(live);
+        }
+    }
+
+    /// Leaves the pair for good. Whoever calls has the camera, so no slot of it is held: one that was forgotten (`mem::forget`)
+    /// gives its place at the gate back here. Nobody else could, and the pair's memory would never be given back.
+    fn leave_pair(&mut self) {
+        if let Some(live) = self.live.take() {
+            live.gate().leave();
         }
     }
 
@@ -397,7 +406,7 @@ impl Camera {
             return;
         }
         // The frame path leaves the pair before the files go.
-        self.live = None;
+        self.leave_pair();
         let (done, wait) = mpsc::channel();
         if self.keeper.send(Message::Unregister { id: self.id, remove_directory, done }).is_ok() {
             let _ = wait.recv_timeout(STOP_TIMEOUT);

@@ -32,7 +32,9 @@ const GUARD_RETRY: Duration = Duration::from_secs(1);
 /// Between two tries while there is no room, or the base directory cannot be used.
 const TROUBLE_RETRY: Duration = Duration::from_secs(3);
 /// Between two looks whether readers have let go of a pair that is over and whose memory is wanted.
-const READERS_RETRY: Duration = Duration::from_millis(20);
+const READERS_QUICK_RETRY: Duration = Duration::from_millis(20);
+/// And once that has taken long: each look of each camera asks for all retired pairs.
+const READERS_RETRY: Duration = Duration::from_millis(200);
 /// For this long nothing is said of such a wait: a reader that works on a frame finishes it first.
 const READERS_PATIENCE: Duration = Duration::from_secs(1);
 /// How long the end of the exporter waits for readers, and for a slot that is being filled.
@@ -146,6 +148,7 @@ impl Trouble {
         match self {
             Self::Held { patience_over: false, .. } => GUARD_QUICK_RETRY,
             Self::Held { .. } => GUARD_RETRY,
+            Self::Readers { patience_over: false } => READERS_QUICK_RETRY,
             Self::Readers { .. } => READERS_RETRY,
             Self::NoRoom { .. } | Self::Base(_) => TROUBLE_RETRY,
         }
@@ -248,10 +251,11 @@ impl Keeper<'_> {
             let Some(mut camera) = self.cameras.remove(&id) else {
                 continue;
             };
-            if let Some(want) = camera.wants_build() {
-                if now >= camera.build_at {
-                    self.build(&mut camera, want, now);
-                }
+            match camera.wants_build() {
+                Some(want) if now >= camera.build_at => self.build(&mut camera, want, now),
+                Some(_) => {}
+                // A wait that ended because the picture is as before again says nothing of the next one.
+                None => camera.readers_since = None,
             }
             self.cameras.insert(id, camera);
             // Many cameras may start at once, and making the files of each takes a while.
@@ -304,6 +308,9 @@ impl Keeper<'_> {
                 camera.shared.condition.store(NotExported::Preparing.to_code(), Ordering::Relaxed);
             }
             Err(trouble) => {
+                if !matches!(trouble, Trouble::Readers { .. }) {
+                    camera.readers_since = None;
+                }
                 camera.build_at = now + trouble.retry();
                 camera.shared.condition.store(trouble.to_not_exported().to_code(), Ordering::Relaxed);
                 let said = camera.said.as_ref().is_some_and(|said| said.is_same_news(&trouble));
@@ -477,7 +484,7 @@ impl Keeper<'_> {
             if self.retired.is_empty() || now >= deadline {
                 break;
             }
-            std::thread::sleep(READERS_RETRY);
+            std::thread::sleep(READERS_QUICK_RETRY);
         }
         for (_, retired) in &mut self.retired {
             // One that a stopped thread is just filling stays as it is.
@@ -512,5 +519,83 @@ impl Managed {
     fn guard_is_ours(&self, config: &ExporterConfig) -> bool {
         let named = Identity::at(&config.base.join(Guard::name(&self.id)));
         self.guard.as_ref().is_some_and(|guard| named == Some(guard.identity()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::PictureFormat;
+    use vas_shm_proto::Color;
+
+    #[test]
+    fn a_wait_for_readers_that_is_over_does_not_make_the_next_one_count_as_long() {
+        let front = CameraId::new("front").unwrap();
+        let config = ExporterConfig::new("/nowhere/at/all");
+        let shared = Arc::new(Shared::default());
+        let now = Instant::now();
+        let mut keeper = Keeper {
+            config: &config,
+            cameras: BTreeMap::new(),
+            retired: Vec::new(),
+            beat_at: now + HEARTBEAT,
+        };
+        keeper.register(front, Arc::clone(&shared));
+        let is_long = |keeper: &mut Keeper<'_>, now| {
+            let trouble = keeper.cameras.get_mut(&front).unwrap().wait_for_readers(now);
+            trouble == Trouble::Readers { patience_over: true }
+        };
+        assert!(!is_long(&mut keeper, now));
+        assert!(is_long(&mut keeper, now + READERS_PATIENCE));
+        // The picture is as before again, so nothing is wanted.
+        keeper.build_what_is_wanted();
+        assert!(!is_long(&mut keeper, now + 2 * READERS_PATIENCE));
+        // Something else is in the way, readers no more.
+        let format = PictureFormat::new(64, 48, Color::UNSPECIFIED);
+        assert!(shared.ask(Want { format, picture: Nv12::for_picture(64, 48).unwrap() }));
+        keeper.build_what_is_wanted();
+        assert!(!is_long(&mut keeper, now + 4 * READERS_PATIENCE));
+    }
+
+    /// Decision 1: one descriptor each, and no more of them than this.
+    #[test]
+    fn retired_pairs_that_readers_keep_for_ever_are_watched_up_to_a_number() {
+        let folder = tempfile::tempdir_in(vas_test_support::shared_memory()).unwrap();
+        let base = folder.path().join("vas");
+        let (front, config) = (CameraId::new("front").unwrap(), ExporterConfig::new(&base));
+        let directory = base::open_base(&base, None).unwrap().camera(&front).unwrap();
+        let now = Instant::now();
+        let mut keeper =
+            Keeper { config: &config, cameras: BTreeMap::new(), retired: Vec::new(), beat_at: now };
+        let mut readers = Vec::new();
+        for generation in 1..=WATCHED_PAIRS as u64 + 3 {
+            let birth = Birth {
+                format: PictureFormat::new(16, 16, Color::UNSPECIFIED),
+                picture: Nv12::for_picture(16, 16).unwrap(),
+                slots: vas_shm_proto::SlotCount::DEFAULT,
+                generation,
+                state: State::Live,
+                heartbeat_ns: 1,
+                frame_period_ns: 0,
+            };
+            let pair = Pair::build(&directory, &birth).unwrap();
+            readers.push(std::fs::File::open(directory.path().join(DATA_NAME)).unwrap());
+            keeper.retire(front, pair, State::Replaced, now);
+            // As it is ten seconds later.
+            for (_, retired) in &mut keeper.retired {
+                assert!(retired.empty());
+            }
+            assert!(keeper.retired.len() <= WATCHED_PAIRS);
+        }
+        assert_eq!(keeper.retired.len(), WATCHED_PAIRS);
+        drop(readers);
+        keeper.retired.retain_mut(|(_, retired)| retired.tend(now));
+        assert!(keeper.retired.is_empty(), "and none is watched once its readers have gone");
+    }
+
+    #[test]
+    fn a_wait_for_readers_that_lasts_is_looked_at_less_often() {
+        let quick = Trouble::Readers { patience_over: false }.retry();
+        assert!(Trouble::Readers { patience_over: true }.retry() >= 5 * quick);
     }
 }

@@ -4,7 +4,9 @@ mod common;
 
 use common::*;
 use std::fs::{self, File};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use vas_shm_writer::{
@@ -260,11 +262,12 @@ fn files_that_are_removed_again_and_again_while_a_reader_keeps_each_take_the_mem
     let mut kept = Vec::new();
     for round in 0..3 {
         publish(&mut camera, SMALL, round);
+        let meta = open(&base.meta("front"));
         kept.push(open(&base.data("front")));
         let taking_memory = kept.iter().filter(|data| blocks(data) > 0).count();
         assert!(taking_memory <= 2, "{taking_memory} pairs take memory in round {round}");
         fs::remove_file(base.meta("front")).unwrap();
-        until("the pair is given up", || (!base.data("front").exists()).then_some(()));
+        until("the pair is given up", || (word_u32(&meta, STATE) == STOPPED).then_some(()));
     }
     // The third pair had to wait for the first one's ten seconds.
     assert!(started.elapsed() >= Duration::from_secs(10), "{:?}", started.elapsed());
@@ -288,6 +291,7 @@ fn a_camera_that_stops_says_so_removes_its_files_and_keeps_its_directory() {
     assert!(!base.path("front").exists());
 }
 
+// Proves LIFE-4 and LIFE-7.
 #[test]
 fn an_exporter_that_shuts_down_removes_everything_and_gives_the_memory_back_whoever_keeps_it_open() {
     let base = Base::new();
@@ -299,7 +303,11 @@ fn an_exporter_that_shuts_down_removes_everything_and_gives_the_memory_back_whoe
         cameras.push(camera);
     }
     let (meta, data) = (open(&base.meta("yard")), open(&base.data("yard")));
+    let since = Instant::now();
     exporter.shutdown();
+    let took = since.elapsed();
+    assert!(took >= Duration::from_millis(500), "a reader has half a second to let go, and had {took:?}");
+    assert!(took < Duration::from_secs(9), "the end of a server does not wait as a live one does: {took:?}");
     assert_eq!(word_u32(&meta, STATE), STOPPED);
     assert_eq!(blocks(&data), 0);
     assert!(!base.meta("front").exists() && !base.data("yard").exists());
@@ -429,6 +437,83 @@ fn all_times_are_of_the_monotonic_clock() {
     }
 }
 
+// Proves HEAD-9.
+#[test]
+fn the_first_number_of_a_pair_is_that_of_its_birth_also_after_a_change_of_geometry() {
+    let base = Base::new();
+    let exporter = base.start();
+    let mut camera = exporter.camera(id("front")).unwrap();
+    let mut previous = 0;
+    for format in [SMALL, OTHER] {
+        let first = publish(&mut camera, format, 1);
+        let header = header_of(&open(&base.meta("front")), &open(&base.data("front"))).unwrap();
+        assert_eq!(first, (header.generation() / 1000).max(previous + 1));
+        previous = publish(&mut camera, format, 2);
+    }
+}
+
+// Proves LIFE-10.
+#[test]
+fn a_child_that_the_embedding_program_forks_inherits_no_mapping_of_the_files() {
+    let base = Base::new();
+    let exporter = base.start();
+    let mut camera = exporter.camera(id("front")).unwrap();
+    publish(&mut camera, SMALL, 1);
+    let smaps = fs::read_to_string("/proc/self/smaps").unwrap();
+    let ours = base.path("front").display().to_string();
+    let mut flags = Vec::new();
+    let mut lines = smaps.lines();
+    while lines.any(|line| line.contains(&ours)) {
+        flags.extend(lines.find_map(|line| line.strip_prefix("VmFlags:")));
+    }
+    assert_eq!(flags.len(), 2, "frame.meta and frame.data are mapped once each");
+    for flags in flags {
+        assert!(flags.split_whitespace().any(|flag| flag == "dc"), "do not copy on fork: {flags}");
+    }
+}
+
+// Proves LIFE-4 and LIFE-9.
+#[test]
+fn a_server_whose_lock_was_taken_over_leaves_the_files_of_its_successor_alone() {
+    let base = Base::new();
+    let (first, second) = (base.start(), base.start());
+    let (mut loser, mut winner) = (first.camera(id("front")).unwrap(), second.camera(id("front")).unwrap());
+    publish(&mut loser, SMALL, 1);
+    // Whoever makes the lock anew is the writer; the first one may be so again before the second one asks.
+    until("the second server has the camera", || {
+        let _ = fs::remove_file(base.path(".front.lock"));
+        until("an answer", || match winner.slot(SMALL) {
+            Ok(slot) => Some(Some(slot.publish(Stamp::now()))),
+            Err(NotExported::Preparing) => None,
+            Err(NotExported::HeldByAnother) => Some(None),
+            Err(other) => panic!("{other}"),
+        })
+    });
+    let (meta, data) = (open(&base.meta("front")), open(&base.data("front")));
+    until("the first server has noticed", || {
+        (loser.slot(SMALL).map(drop) == Err(NotExported::HeldByAnother)).then_some(())
+    });
+    for (file, name) in [(&meta, base.meta("front")), (&data, base.data("front"))] {
+        let named = fs::metadata(&name).map(|named| named.ino()).ok();
+        assert_eq!(named, Some(file.metadata().unwrap().ino()), "{}", name.display());
+    }
+    assert_eq!(word_u32(&meta, STATE), LIVE);
+    assert!(winner.slot(SMALL).is_ok());
+}
+
+// Proves LIFE-5.
+#[test]
+fn a_geometry_that_changes_all_the_time_gets_one_pair_a_second_at_most() {
+    let base = Base::new();
+    let exporter = base.start();
+    let mut camera = exporter.camera(id("front")).unwrap();
+    let since = Instant::now();
+    for format in [SMALL, OTHER, SMALL] {
+        publish(&mut camera, format, 1);
+    }
+    assert!(since.elapsed() >= Duration::from_secs(2), "three pairs in {:?}", since.elapsed());
+}
+
 // Proves LIFE-3 and LIFE-8.
 #[test]
 fn the_heart_beats_without_frames_and_the_state_follows_the_source() {
@@ -455,7 +540,8 @@ fn a_lock_that_is_removed_under_a_frame_does_not_empty_what_is_being_filled() {
     let exporter = base.start();
     let mut camera = exporter.camera(id("front")).unwrap();
     publish(&mut camera, SMALL, 1);
-    let (meta, data) = (open(&base.meta("front")), open(&base.data("front")));
+    // Nobody has the pixels open, so only the slot stands between them and their end.
+    let (meta, data) = (open(&base.meta("front")), look(&base.data("front")));
     let header = header_of(&meta, &data).unwrap();
     let mut slot = camera.slot(SMALL).unwrap();
     slot.write_nv12(Plane::new(&[7; 64 * 48], 64), Plane::new(&[7; 64 * 24], 64)).unwrap();
@@ -465,6 +551,8 @@ fn a_lock_that_is_removed_under_a_frame_does_not_empty_what_is_being_filled() {
             .is_ok_and(|new| new.ino() != meta.metadata().unwrap().ino())
             .then_some(())
     });
+    // Opened before the slot is done: from here on somebody has them open.
+    let data = open(&PathBuf::from(format!("/proc/self/fd/{}", data.as_raw_fd())));
     let published = slot.publish(Stamp::now());
     let mut pixels = vec![0; 64 * 72];
     data.read_exact_at(&mut pixels, header.slot_offset(published.slot(header.slots()))).unwrap();
@@ -480,20 +568,35 @@ fn leftover_pixels_stay_as_they_are_where_readers_cannot_be_told() {
         let exporter = base.start();
         let mut camera = exporter.camera(id("front")).unwrap();
         publish(&mut camera, SMALL, 1);
-        for name in ["alone", "mixed"] {
+        for name in ["alone", "mixed", "unguarded", "ended"] {
             fs::create_dir(base.path(name)).unwrap();
             fs::copy(base.data("front"), base.data(name)).unwrap();
-            // A lock that an earlier server has had: removing it proves the predecessor's end.
+            // A lock that an earlier server has had: to get it proves that server's end.
             fs::write(base.path(&format!(".{name}.lock")), b"").unwrap();
         }
         // Names another data file than the one that lies beside it.
         fs::copy(base.meta("front"), base.meta("mixed")).unwrap();
+        for name in ["unguarded", "ended"] {
+            fs::copy(base.meta("front"), base.meta(name)).unwrap();
+            let meta = fs::OpenOptions::new().write(true).open(base.meta(name)).unwrap();
+            let inode = fs::metadata(base.data(name)).unwrap().ino();
+            meta.write_all_at(&inode.to_le_bytes(), DATA_INODE).unwrap();
+        }
+        // Somebody removed the lock, perhaps under a server that still writes.
+        fs::remove_file(base.path(".unguarded.lock")).unwrap();
     }
-    let kept: Vec<_> = ["alone", "mixed"].iter().map(|name| open(&base.data(name))).collect();
-    let _exporter = base.start();
-    for (name, data) in ["alone", "mixed"].iter().zip(&kept) {
+    // Nobody has them open, so it is not for readers' sake that they stay.
+    let kept = ["alone", "mixed", "unguarded", "ended"].map(|name| (name, look(&base.data(name))));
+    let exporter = base.start();
+    // Says when it is done with what it found.
+    exporter.shutdown();
+    for (name, data) in &kept {
         assert!(!base.data(name).exists());
-        assert!(blocks(data) > 0, "{name}: a reader may still take these pixels for a whole frame");
+        if *name == "ended" {
+            assert_eq!(blocks(data), 0, "the control: its readers were told");
+        } else {
+            assert!(blocks(data) > 0, "{name}: a reader may still take these pixels for a whole frame");
+        }
     }
 }
 
@@ -534,6 +637,23 @@ fn a_slot_that_is_forgotten_costs_nothing_but_itself() {
     let first = publish(&mut camera, SMALL, 1);
     std::mem::forget(camera.slot(SMALL).unwrap());
     assert_eq!(publish(&mut camera, SMALL, 2), first + 1);
+}
+
+// Proves LIFE-7 and TRUST-4.
+#[test]
+fn a_slot_that_is_forgotten_does_not_keep_its_pairs_memory_when_the_picture_changes_or_the_camera_stops() {
+    let base = Base::new();
+    let exporter = base.start();
+    let mut seen = Vec::new();
+    for round in 0..3 {
+        let mut camera = exporter.camera(id("front")).unwrap();
+        for format in [SMALL, OTHER] {
+            publish(&mut camera, format, round);
+            std::mem::forget(camera.slot(format).unwrap());
+            seen.push(look(&base.data("front")));
+        }
+    }
+    until("the memory is given back", || seen.iter().all(|data| blocks(data) == 0).then_some(()));
 }
 
 // Proves FILE-3.
