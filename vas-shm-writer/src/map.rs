@@ -231,3 +231,48 @@ fn fcntl(file: &impl AsFd, command: libc::c_int, argument: libc::c_int) -> Resul
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+    use std::sync::atomic::AtomicBool;
+    use std::time::{Duration, Instant};
+
+    // Proves IDLE-4 and OPEN-2.
+    #[test]
+    fn an_open_in_the_middle_of_the_probe_for_readers_does_not_end_the_server() {
+        // The signal of a broken lease would end the whole process, so the work is done in another.
+        let this = std::env::current_exe().unwrap();
+        let helper = "map::tests::helper_that_is_opened_while_it_probes";
+        let status = Command::new(this).args(["--exact", helper, "--ignored"]).status().unwrap();
+        assert!(status.success(), "{status}");
+    }
+
+    #[test]
+    #[ignore = "run by the test above, in a process of its own"]
+    fn helper_that_is_opened_while_it_probes() {
+        let folder = tempfile::tempdir_in(vas_test_support::shared_memory()).unwrap();
+        let path = folder.path().join("probed");
+        let file = File::create_new(&path).unwrap();
+        let is_done = AtomicBool::new(false);
+        let caught = std::thread::scope(|scope| {
+            let opener = scope.spawn(|| {
+                let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::NONBLOCK;
+                let mut caught = 0;
+                while !is_done.load(Ordering::Relaxed) && caught < 100 {
+                    let opened = rustix::fs::open(&path, flags, rustix::fs::Mode::empty());
+                    caught += u32::from(matches!(opened, Err(Errno::AGAIN)));
+                }
+                caught
+            });
+            let deadline = Instant::now() + Duration::from_secs(30);
+            while !opener.is_finished() && Instant::now() < deadline {
+                let _ = is_attached(&file).unwrap();
+            }
+            is_done.store(true, Ordering::Relaxed);
+            opener.join().unwrap()
+        });
+        assert!(caught > 0, "no open fell into a probe: this proves nothing");
+    }
+}

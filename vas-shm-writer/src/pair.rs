@@ -345,3 +345,21 @@ impl Retired {
         is_shared || is_attached(&self.data).unwrap_or(false)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Proves LIFE-7.
+    #[test]
+    fn where_the_kernel_cannot_tell_who_has_the_pixels_open_they_stay_for_the_whole_ten_seconds() {
+        // Nothing but a regular file has leases.
+        let without_leases = OwnedFd::from(File::open("/dev/null").unwrap());
+        assert!(is_attached(&without_leases).is_err());
+        let end = Instant::now();
+        let mut retired = Retired::new(None, without_leases, 0, end);
+        assert!(!retired.release(end));
+        assert!(!retired.release(end + GRACE - Duration::from_nanos(1)));
+        assert!(retired.release(end + GRACE));
+    }
+}

@@ -9,7 +9,8 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
-use vas_shm_writer::{Color, NotExported, PictureFormat, Plane, Stamp};
+use std::time::{Duration, Instant};
+use vas_shm_writer::{Color, Exporter, ExporterConfig, NotExported, PictureFormat, Plane, Stamp};
 
 /// 96 x 72 pixels take three slots of 16384 bytes and a page; 64 x 48 take three of 8192 and a page.
 const LARGER: PictureFormat = PictureFormat::new(96, 72, Color::UNSPECIFIED);
@@ -218,4 +219,27 @@ fn a_live_pair_goes_on_without_inodes_and_its_successor_comes_when_there_are_som
     publish(&mut camera, SMALL, 2);
     mount.remount("nr_inodes=10");
     until("the larger one", || camera.slot(LARGER).ok().map(drop));
+}
+
+// Proves LIFE-11.
+#[test]
+fn a_camera_that_cannot_fit_takes_nobodys_room_not_even_for_a_moment() {
+    let Some(mount) = Mount::of_size("48m") else {
+        return no_mount();
+    };
+    // More than there is at all would be refused by the kernel before the first page.
+    fs::write(mount.0.path("another-programs-file"), vec![7; 16 << 20]).unwrap();
+    let exporter = Exporter::start(ExporterConfig::new(mount.0.path("vas"))).unwrap();
+    let mut camera = exporter.camera(id("front")).unwrap();
+    let before = mount.free_bytes();
+    let mut least = before;
+    // A pair of 37 MB: a try to allocate it would fill the file system page by page before it fails.
+    let large = PictureFormat::new(3840, 2160, Color::UNSPECIFIED);
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while camera.slot(large).map(drop) != Err(NotExported::NoRoom) {
+        assert!(Instant::now() < deadline, "no answer");
+        least = least.min(mount.free_bytes());
+    }
+    // The directory and the lock take a page each at most.
+    assert!(before - least <= 64 * 1024, "{least} of {before} bytes were left for others");
 }
