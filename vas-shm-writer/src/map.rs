@@ -239,7 +239,7 @@ mod tests {
     use std::sync::atomic::AtomicBool;
     use std::time::{Duration, Instant};
 
-    // Proves IDLE-4 and OPEN-2.
+    // Proves TRUST-4.
     #[test]
     fn an_open_in_the_middle_of_the_probe_for_readers_does_not_end_the_server() {
         // The signal of a broken lease would end the whole process, so the work is done in another.
