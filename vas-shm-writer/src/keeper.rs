@@ -122,7 +122,7 @@ enum Trouble {
     NoRoom { base: PathBuf, need_bytes: u64, free_bytes: u64 },
     /// The memory of an earlier pair is needed first.
     #[error(
-        "a reader keeps files open that were replaced or stopped, and there is to be no more memory taken than theirs; new files are made once it closes them, at the latest 10 seconds after their end"
+        "no room beside files that were replaced or stopped and that a reader still has open; new ones are made once it closes them, at the latest 10 seconds after their end"
     )]
     Readers { patience_over: bool },
     #[error("{0}; trying again every 3 seconds")]
@@ -360,8 +360,8 @@ impl Keeper<'_> {
             heartbeat_ns: monotonic_ns(),
             frame_period_ns: camera.shared.period_ns.load(Ordering::Relaxed),
         };
-        // A camera has no more than two pairs' worth of memory.
-        if self.release_of(&camera.id, now) + usize::from(camera.pair.is_some()) > 1 {
+        let size = PairSize::new(&birth.picture, birth.slots);
+        if !self.is_second_pair_at_most(camera, size.total_bytes() <= directory.free_bytes()?, now) {
             return Err(camera.wait_for_readers(now));
         }
         let pair = self.build_pair(camera, &directory, &birth, now)?;
@@ -457,13 +457,21 @@ impl Keeper<'_> {
         }
     }
 
-    /// Gives back what may be given back of a camera's retired pairs; how many still take memory.
-    fn release_of(&mut self, id: &CameraId, now: Instant) -> usize {
-        let of_camera = self.retired.iter_mut().filter(|(other, _)| other == id);
-        of_camera.filter_map(|(_, retired)| (!retired.release(now)).then_some(())).count()
+    /// Sees to it that another pair of a camera is the second one that takes memory. `false`: not yet, because of readers.
+    ///
+    /// `has_room`: the new pair fits without what the old ones give back. Then they may go at once, oldest first: should a reader
+    /// be at work on one, there is room for the zeros that it finds. Without that it would be ended by SIGBUS, so it gets its time.
+    fn is_second_pair_at_most(&mut self, camera: &Managed, has_room: bool, now: Instant) -> bool {
+        let mut others = usize::from(camera.pair.is_some());
+        // The youngest first: of those that have to be counted, it is the one to stay.
+        for (_, retired) in self.retired.iter_mut().rev().filter(|(id, _)| *id == camera.id) {
+            let is_given_back = retired.release(now) || (others > 0 && has_room && retired.empty());
+            others += usize::from(!is_given_back);
+        }
+        others <= 1
     }
 
-    /// As [`Self::release_of`], of all cameras: whether there is more room than before.
+    /// Gives back what may be given back of all cameras' retired pairs: whether there is more room than before.
     fn release_all(&mut self, now: Instant) -> bool {
         let mut has_released = false;
         for (_, retired) in &mut self.retired {

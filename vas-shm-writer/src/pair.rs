@@ -19,9 +19,9 @@ use vas_shm_proto::{
     DATA_NAME, META_NAME, Nv12, PairSize, SlotCount, SlotIndex, State, StreamFlags, publish,
 };
 
-/// How long a pair that is over keeps its pixels while somebody still has it open, whatever else the memory is wanted for. Readers
-/// check what they read, so none is misled by an emptied pair; but where the file system is full, the kernel has no page even of
-/// zeros for a hole, and ends the reader that touches one by SIGBUS.
+/// How long a pair that is over keeps its pixels while somebody still has it open and room is short. Readers check what they read,
+/// so none is misled by an emptied pair; but where the file system is full, the kernel has no page even of zeros for a hole, and
+/// ends the reader that touches one by SIGBUS (docs/decisions/0002).
 const GRACE: Duration = Duration::from_secs(10);
 
 /// What the frame path needs of a pair; shared with the library's thread.

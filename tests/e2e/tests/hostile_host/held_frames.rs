@@ -111,6 +111,50 @@ fn a_reader_that_works_on_a_frame_keeps_its_pixels_while_the_room_is_wanted_and_
 
 // Proves LIFE-7 and TRUST-2.
 #[test]
+fn a_third_pair_waits_for_a_reader_that_works_on_the_first_where_there_is_no_room_beside_it() {
+    let scene = Scene::new();
+    // Room for two pairs.
+    let mount = require!(Mount::on(&scene.base(), "size=800k"));
+    let exporter =
+        Exporter::start(ExporterConfig::new(scene.base()).slots(SlotCount::DEFAULT)).expect("start");
+    let mut camera = exporter.camera(CameraId::new("front").expect("an id")).expect("a camera");
+    let holder = holder(&scene);
+    publish_and_hand_over(&mut camera, 0, &holder);
+    until("the second pair", || publish(&mut camera, 1).ok());
+    let filler = mount.fill();
+    // Three times as long as a pair lives at least before the next one is made.
+    let asked = Instant::now();
+    while asked.elapsed() < Duration::from_secs(3) {
+        assert_eq!(publish(&mut camera, 0), Err(NotExported::Preparing));
+    }
+    let told = let_look(holder);
+    assert_eq!(assert_lives(&told), r#"{"is_whole":true,"is_zero":false}"#);
+    fs::remove_file(filler).expect("remove the filler");
+    until("the third pair", || publish(&mut camera, 0).ok());
+    exporter.shutdown();
+}
+
+// Proves LIFE-7 and TRUST-2.
+#[test]
+fn a_reader_that_works_on_a_frame_finds_zeros_and_lives_where_its_memory_was_wanted_and_there_is_room() {
+    let scene = Scene::new();
+    // Three pairs: the third takes the first one's place, and what that leaves is room for the zeros.
+    let _mount = require!(Mount::on(&scene.base(), "size=1200k"));
+    let exporter =
+        Exporter::start(ExporterConfig::new(scene.base()).slots(SlotCount::DEFAULT)).expect("start");
+    let mut camera = exporter.camera(CameraId::new("front").expect("an id")).expect("a camera");
+    let holder = holder(&scene);
+    publish_and_hand_over(&mut camera, 0, &holder);
+    for size in [1, 0] {
+        until("the other size", || publish(&mut camera, size).ok());
+    }
+    let told = let_look(holder);
+    assert_eq!(assert_lives(&told), r#"{"is_whole":false,"is_zero":true}"#);
+    exporter.shutdown();
+}
+
+// Proves LIFE-7 and TRUST-2.
+#[test]
 fn a_reader_that_never_lets_go_delays_new_files_by_ten_seconds_and_is_told_what_a_hole_of_a_full_file_system_is()
  {
     let scene = Scene::new();
