@@ -384,7 +384,8 @@ impl Keeper<'_> {
         Ok(())
     }
 
-    /// Builds; where there is no room beside what is there, that goes first: retired pairs, then the camera's own old one.
+    /// Builds; where there is no room beside what is there, that goes first: retired pairs, the camera's own old one, and what
+    /// readers made of pairs that were given back.
     fn build_pair(
         &mut self,
         camera: &mut Managed,
@@ -392,18 +393,25 @@ impl Keeper<'_> {
         birth: &Birth,
         now: Instant,
     ) -> Result<Pair, Trouble> {
+        let has_no_room = |built: &Result<_, _>| matches!(built, Err(BuildError::NoRoom { .. }));
         let mut built = Pair::build(directory, birth);
-        if matches!(built, Err(BuildError::NoRoom { .. })) && self.release_all(now) {
+        if has_no_room(&built) && self.take_back(|retired| !retired.is_empty() && retired.release(now)) {
             built = Pair::build(directory, birth);
         }
-        if matches!(built, Err(BuildError::NoRoom { .. })) {
+        if has_no_room(&built) {
             if let Some(old) = camera.pair.take() {
                 old.live().tell(State::Stopped);
                 let _ = old.unlink(directory);
                 self.retire(camera.id, old, State::Stopped, now);
-                self.release_all(now);
+                self.take_back(|retired| !retired.is_empty() && retired.release(now));
                 built = Pair::build(directory, birth);
             }
+        }
+        if has_no_room(&built) && self.take_back(Retired::take_refill_back) {
+            built = Pair::build(directory, birth);
+        }
+        if has_no_room(&built) && self.take_back(Retired::cut_refill_off) {
+            built = Pair::build(directory, birth);
         }
         built.map_err(|error| match error {
             BuildError::NoRoom { need_bytes, free_bytes } => {
@@ -471,13 +479,10 @@ impl Keeper<'_> {
         others <= 1
     }
 
-    /// Gives back what may be given back of all cameras' retired pairs: whether there is more room than before.
-    fn release_all(&mut self, now: Instant) -> bool {
-        let mut has_released = false;
-        for (_, retired) in &mut self.retired {
-            has_released |= !retired.is_empty() && retired.release(now);
-        }
-        has_released
+    /// Takes memory back from all cameras' retired pairs: whether there is more room than before.
+    fn take_back(&mut self, how: impl Fn(&mut Retired) -> bool) -> bool {
+        // All of them, not only until the first that had some.
+        self.retired.iter_mut().fold(false, |has_more, (_, retired)| how(retired) || has_more)
     }
 
     /// The end of the exporter. Nobody would give back later what is retired, so readers get a shorter time than usual.

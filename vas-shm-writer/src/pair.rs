@@ -329,15 +329,28 @@ impl Retired {
         if self.is_empty { 0 } else { self.data_bytes }
     }
 
+    /// Whether a reader made the kernel allocate zeros.
+    fn is_refilled(&self) -> bool {
+        self.is_empty && rustix::fs::fstat(&self.data).is_ok_and(|stat| stat.st_blocks > 0)
+    }
+
+    /// Makes the holes again. `false`: nothing was in them.
+    pub(crate) fn take_refill_back(&mut self) -> bool {
+        self.is_refilled() && punch(&self.data, self.data_bytes).is_ok()
+    }
+
+    /// The end of readers that fill the holes faster than they can be made again while the room is wanted: what is cut off cannot be
+    /// allocated any more, and who touches it gets SIGBUS, as in a hole of a full file system. `false`: nothing was in them.
+    pub(crate) fn cut_refill_off(&mut self) -> bool {
+        self.is_refilled() && rustix::fs::ftruncate(&self.data, 0).is_ok()
+    }
+
     /// One round of housekeeping. `false`: nothing is left to be done for this pair.
     pub(crate) fn tend(&mut self, now: Instant) -> bool {
         if !self.release(now) {
             return true;
         }
-        let is_refilled = rustix::fs::fstat(&self.data).is_ok_and(|stat| stat.st_blocks > 0);
-        if is_refilled {
-            let _ = punch(&self.data, self.data_bytes);
-        }
+        self.take_refill_back();
         // The frame path's share is waited for, so that it is not the one to unmap.
         let is_shared = self.live.as_ref().is_some_and(|live| Arc::strong_count(live) > 1);
         // Our own mapping is of the same open file description as the descriptor, so it does not count. Without leases nobody

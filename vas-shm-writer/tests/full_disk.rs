@@ -10,7 +10,9 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
-use vas_shm_writer::{Color, Exporter, ExporterConfig, NotExported, PictureFormat, Plane, Stamp};
+use vas_shm_writer::{
+    Color, Exporter, ExporterConfig, NotExported, Nv12, PairSize, PictureFormat, Plane, SlotCount, Stamp,
+};
 
 /// 96 x 72 pixels take three slots of 16384 bytes and a page; 64 x 48 take three of 8192 and a page.
 const LARGER: PictureFormat = PictureFormat::new(96, 72, Color::UNSPECIFIED);
@@ -112,6 +114,35 @@ fn room_that_is_gone_at_a_change_of_geometry_costs_the_export_and_nothing_else()
     });
     fs::remove_file(filler).unwrap();
     until("the larger one", || camera.slot(LARGER).ok().map(drop));
+}
+
+// Proves LIFE-7 and TRUST-4.
+#[test]
+fn a_reader_that_fills_the_holes_of_what_is_over_without_end_keeps_no_camera_from_being_exported() {
+    let (small, larger) =
+        (PictureFormat::new(640, 480, Color::UNSPECIFIED), PictureFormat::new(800, 600, Color::UNSPECIFIED));
+    // Room for the larger pair, and for no more than a page of what the smaller one had.
+    let picture = Nv12::for_picture(larger.width, larger.height).unwrap();
+    let room_bytes = PairSize::new(&picture, SlotCount::DEFAULT).total_bytes() + 4096;
+    let Some(mount) = Mount::of_size(&room_bytes.to_string()) else { return no_mount() };
+    let exporter = mount.0.start();
+    let mut camera = exporter.camera(id("front")).unwrap();
+    publish(&mut camera, small, 1);
+    let data = open(&mount.0.data("front"));
+    let map = memmap2::MmapOptions::new().map_raw_read_only(&data).unwrap();
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                // Where the kernel has no page it says so to this call, instead of sending SIGBUS.
+                while !over.load(Relaxed) {
+                    let _ = map.advise(memmap2::Advice::PopulateRead);
+                }
+            });
+        }
+        let _ends = Over(&over);
+        until("the larger one", || camera.slot(larger).ok().map(drop));
+    });
 }
 
 // Proves LIFE-11.
