@@ -65,8 +65,11 @@ impl Scene {
         command
     }
 
+    /// As from a shell's foreground, whatever these tests were started from: in its background signals would be ignored.
     fn server(&self) -> Command {
-        self.export_with(&mut Command::new(env!("CARGO_BIN_EXE_vas-ingest")))
+        let mut env = Command::new("/usr/bin/env");
+        env.args(["--default-signal=HUP,INT,QUIT,TERM", env!("CARGO_BIN_EXE_vas-ingest")]);
+        self.export_with(&mut env)
     }
 
     /// The newest frame's id, 0 as long as there is none.

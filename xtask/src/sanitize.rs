@@ -56,10 +56,9 @@ const QUICK: &[&str] = &["vas-shm-proto", "vas-shm-writer", "vas-shm-reader"];
 /// With FFmpeg, of which only what is called from here is looked at, and what it leaves allocated.
 const FULL: &[&str] = &["vas-ingest"];
 
-/// The one test that leaks on purpose (`mem::forget` of a slot, and so of its share in the pair): it runs by itself, without
-/// a look at leaks.
-const LEAKS: (&str, &str, &str) =
-    ("vas-shm-writer", "life_of_the_files", "a_slot_that_is_forgotten_costs_nothing_but_itself");
+/// How the tests begin that leak on purpose (`mem::forget` of a slot, and so of its share in the pair): they run by themselves,
+/// without a look at leaks.
+const LEAKS: (&str, &str, &str) = ("vas-shm-writer", "life_of_the_files", "a_slot_that_is_forgotten_");
 
 const VALGRIND: &[&str] =
     &["-q", "--error-exitcode=99", "--leak-check=full", "--errors-for-leak-kinds=definite,indirect,possible"];
