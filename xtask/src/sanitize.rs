@@ -171,7 +171,7 @@ fn asan(workspace: &Workspace, quick: bool, shared_memory: &Path) -> Outcome<Ver
         run::step(&mut command)?;
     }
     let mut command = cargo();
-    command.args(["--quiet", "--package", package, "--test", file, "--", "--exact", test]);
+    command.args(["--quiet", "--package", package, "--test", file, "--", test]);
     run::step(command.env("ASAN_OPTIONS", "detect_leaks=0"))?;
     Ok(Verdict::Passed)
 }
