@@ -66,6 +66,19 @@ pub struct ExportConfig {
     pub group: Option<u32>,
     /// Slots per camera.
     pub slots: SlotCount,
+    /// When pixels are copied.
+    pub when: ExportWhen,
+}
+
+/// When pixels are put into shared memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ExportWhen {
+    /// While somebody has the camera's files open.
+    #[default]
+    Attached,
+    /// Whether or not anybody looks.
+    Always,
 }
 
 /// One camera.
@@ -117,6 +130,7 @@ struct RawExport {
     base: Option<PathBuf>,
     group: Option<Spanned<toml::Value>>,
     slots: Option<Spanned<i64>>,
+    when: Option<ExportWhen>,
 }
 
 #[derive(Default, Deserialize)]
@@ -287,7 +301,7 @@ impl File<'_> {
                     .map_err(|why| ConfigError(redact::text(&format!("{}: group: {why}", self.at(value)))))?,
             ),
         };
-        Ok(Some(ExportConfig { base, group, slots }))
+        Ok(Some(ExportConfig { base, group, slots, when: raw.when.unwrap_or_default() }))
     }
 
     fn camera(
@@ -768,7 +782,7 @@ mod tests {
     #[test]
     fn the_export_has_its_own_keys() {
         let config = load(
-            "[export]\nenabled = true\nbase = \"/dev/shm/other\"\ngroup = 0\nslots = 5\n\
+            "[export]\nenabled = true\nbase = \"/dev/shm/other\"\ngroup = 0\nslots = 5\nwhen = \"always\"\n\
              [[camera]]\nid = \"a\"\nurl = \"clip.mp4\"\n",
         )
         .unwrap();
@@ -776,9 +790,11 @@ mod tests {
         assert_eq!(export.base, Path::new("/dev/shm/other"));
         assert_eq!(export.group, Some(0));
         assert_eq!(export.slots, SlotCount::new(5).unwrap());
+        assert_eq!(export.when, ExportWhen::Always);
         let by_name =
             "[export]\nenabled = true\ngroup = \"root\"\n[[camera]]\nid = \"a\"\nurl = \"clip.mp4\"\n";
-        assert_eq!(load(by_name).unwrap().export.unwrap().group, Some(0));
+        let export = load(by_name).unwrap().export.unwrap();
+        assert_eq!((export.group, export.when), (Some(0), ExportWhen::Attached));
     }
 
     #[test]
@@ -794,7 +810,7 @@ mod tests {
             ),
             (
                 "[export]\nqqqqqqqqqqqq = true\n",
-                "vas.toml line 2: unknown key \"qqqqqqqqqqqq\"; known here: enabled, base, group, slots",
+                "vas.toml line 2: unknown key \"qqqqqqqqqqqq\"; known here: enabled, base, group, slots, when",
             ),
             (
                 "[[camera]]\nid = \"../x\"\nurl = \"clip.mp4\"\n",

@@ -5,7 +5,7 @@
 use crate::av::AvError;
 use crate::av::frame::{Frame, PlaneRef};
 use crate::av::scaler::{NO_COLOR, Scaler};
-use crate::config::ExportConfig;
+use crate::config::{self, ExportConfig};
 use crate::convert::{self, Way};
 use crate::decode::Decoded;
 use crate::ring::{Cursor, Ring};
@@ -28,7 +28,10 @@ impl Export {
     /// Checks the base directory and starts the writer.
     pub(crate) fn start(config: &ExportConfig) -> Result<Self, BaseError> {
         let writer = ExporterConfig::new(&config.base).group(config.group).slots(config.slots);
-        let exporter = Exporter::start(writer.when(ExportWhen::Always))?;
+        let exporter = Exporter::start(writer.when(match config.when {
+            config::ExportWhen::Attached => ExportWhen::Attached,
+            config::ExportWhen::Always => ExportWhen::Always,
+        }))?;
         Ok(Self { exporter })
     }
 

@@ -60,6 +60,7 @@ fn any_line() -> impl Strategy<Value = String> {
         Just("base"),
         Just("group"),
         Just("slots"),
+        Just("when"),
         Just("camera"),
         Just("nonsense"),
     ];
@@ -68,6 +69,7 @@ fn any_line() -> impl Strategy<Value = String> {
         Just("\"rtsp://10.0.0.5/s\"".to_owned()),
         Just("\"clip.mp4\"".to_owned()),
         Just("\"tcp\"".to_owned()),
+        Just("\"always\"".to_owned()),
         Just("true".to_owned()),
         any::<i64>().prop_map(|number| number.to_string()),
         Just("1.5".to_owned()),
@@ -305,7 +307,7 @@ proptest! {
         value in prop_oneof![Just("1"), Just("true"), Just("\"text\""), Just("[]"), Just("{}")],
         lines_before in 0..6usize,
     ) {
-        const EXPORT: [&str; 4] = ["enabled", "base", "group", "slots"];
+        const EXPORT: [&str; 5] = ["enabled", "base", "group", "slots", "when"];
         const CAMERA: [&str; 11] = [
             "id", "url", "username", "password", "password_file", "transport", "loop", "ring_frames",
             "open_timeout_ms", "frame_timeout_ms", "max_pixels",

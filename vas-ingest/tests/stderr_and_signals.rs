@@ -40,7 +40,9 @@ impl Scene {
             }
         }
         let config = files.path().join("vas.toml");
-        std::fs::write(&config, "[[camera]]\nid = \"a\"\nurl = \"clip.mp4\"\nloop = true\n").unwrap();
+        // Frames come although this test only looks at the header now and then.
+        let text = "[export]\nwhen = \"always\"\n[[camera]]\nid = \"a\"\nurl = \"clip.mp4\"\nloop = true\n";
+        std::fs::write(&config, text).unwrap();
         let memory =
             tempfile::Builder::new().prefix("vas-ingest-test-").tempdir_in(vas_test_support::shared_memory());
         match memory {

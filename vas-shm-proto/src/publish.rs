@@ -19,8 +19,8 @@
 //! A writer that is killed anywhere leaves the newest published frame readable: there is no odd state, and each promise is
 //! one equality on one word.
 
-use crate::state::FrameFlags;
-use crate::words::{FrameId, PublishWords, SlotCount, SlotIndex, Word64};
+use crate::state::{FrameFlags, StreamFlags};
+use crate::words::{FrameId, PublishWords, SlotCount, SlotIndex, Word32, Word64};
 
 /// A slot that was taken from the readers and is being filled: steps 1 and 2 are done.
 ///
@@ -81,4 +81,16 @@ pub fn withdraw<W: PublishWords>(words: &W, slots: SlotCount) {
         words.store_u64(Word64::slot_frame_id(slot), 0);
     }
     words.fence_release();
+}
+
+/// Nobody is attached: says so, then takes every slot from the readers, so that nobody who comes is handed an old picture as
+/// current (IDLE-2).
+pub fn go_idle<W: PublishWords>(words: &W, slots: SlotCount) {
+    words.store_u32_release(Word32::FLAGS, StreamFlags::IDLE.0);
+    withdraw(words, slots);
+}
+
+/// Somebody is attached again, and the first new frame is published: whoever sees the flag cleared finds that frame (IDLE-3).
+pub fn wake<W: PublishWords>(words: &W) {
+    words.store_u32_release(Word32::FLAGS, StreamFlags::default().0);
 }

@@ -170,6 +170,9 @@ pub enum NotExported {
     /// The exporter was shut down.
     #[error("the exporter was shut down")]
     ShutDown,
+    /// Nobody has the camera's files open ([`crate::ExportWhen::Attached`]).
+    #[error("nobody is looking")]
+    Idle,
 }
 
 impl NotExported {
@@ -181,6 +184,7 @@ impl NotExported {
             Self::Unavailable => 3,
             Self::Size => 4,
             Self::ShutDown => 5,
+            Self::Idle => 6,
         }
     }
 
@@ -191,6 +195,7 @@ impl NotExported {
             3 => Self::Unavailable,
             4 => Self::Size,
             5 => Self::ShutDown,
+            6 => Self::Idle,
             _ => Self::Preparing,
         }
     }

@@ -13,15 +13,22 @@ use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{JoinHandle, Thread};
 use std::time::Duration;
-use vas_shm_proto::{CameraId, FrameId, Nv12, SlotCount, State};
+use vas_shm_proto::{CameraId, FrameId, Nv12, SlotCount, State, publish};
 
 /// How long a camera that is dropped waits for its files to be removed. They are removed all the same.
 const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// When pixels are put into shared memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ExportWhen {
+    /// While somebody has the camera's `frame.meta` open or mapped, and a few seconds longer. Else [`Camera::slot`] says
+    /// [`NotExported::Idle`] before any pixel is made, at the price of three system calls.
+    ///
+    /// The kernel says who is there: readers write nothing and are asked nothing. Where it has no leases (fcntl(2), `F_SETLEASE`),
+    /// this is as [`ExportWhen::Always`], and the log says so once a camera.
+    #[default]
+    Attached,
     /// Always, whether or not anybody looks.
     Always,
 }
@@ -50,9 +57,9 @@ pub struct ExporterConfig {
 }
 
 impl ExporterConfig {
-    /// Three slots, no particular group, always exporting.
+    /// Three slots, no particular group, exporting while somebody is attached.
     pub fn new(base: impl Into<PathBuf>) -> Self {
-        Self { base: base.into(), group: None, slots: SlotCount::DEFAULT, when: ExportWhen::Always }
+        Self { base: base.into(), group: None, slots: SlotCount::DEFAULT, when: ExportWhen::default() }
     }
 
     /// Chooses the group whose members may read, by number.
@@ -106,6 +113,7 @@ pub struct Exporter {
     keeper: Keeper,
     thread: Option<JoinHandle<()>>,
     cameras: Arc<Mutex<HashSet<CameraId>>>,
+    when: ExportWhen,
     owner_pid: u32,
 }
 
@@ -155,13 +163,15 @@ impl Exporter {
                 Err(error) => tracing::warn!(%camera, "what an earlier server left was not removed: {error}"),
             }
         }
+        let when = config.when;
         let (messages, from_cameras) = mpsc::channel();
         let thread = std::thread::Builder::new()
             .name("vas-export".into())
             .spawn(move || keeper::run(&config, &from_cameras, retired))
             .map_err(|error| BaseError::Thread { errno: OsError::of(&error) })?;
         let keeper = Keeper { messages, thread: thread.thread().clone() };
-        Ok(Self { keeper, thread: Some(thread), cameras: Arc::default(), owner_pid: std::process::id() })
+        let owner_pid = std::process::id();
+        Ok(Self { keeper, thread: Some(thread), cameras: Arc::default(), when, owner_pid })
     }
 
     /// A camera to export. Nothing is made on disk before its first frame: only then is the geometry known.
@@ -173,6 +183,7 @@ impl Exporter {
             return Err(CameraError::Duplicate(id));
         }
         let shared = Arc::new(Shared::default());
+        let asks = self.when == ExportWhen::Attached;
         // From here on dropping `camera` gives the id back.
         let camera = Camera {
             id,
@@ -181,6 +192,8 @@ impl Exporter {
             cameras: Arc::clone(&self.cameras),
             owner_pid: self.owner_pid,
             live: None,
+            asks,
+            is_idle: asks,
             asked: None,
             last: None,
             is_stopped: false,
@@ -286,6 +299,10 @@ pub struct Camera {
     cameras: Arc<Mutex<HashSet<CameraId>>>,
     owner_pid: u32,
     live: Option<Arc<Live>>,
+    /// Whether pixels depend on somebody being attached.
+    asks: bool,
+    /// Whether the readers of `live` are told that nobody is attached.
+    is_idle: bool,
     asked: Option<PictureFormat>,
     // The newest published frame and the generation of its pair.
     last: Option<(FrameId, u64)>,
@@ -332,12 +349,16 @@ impl Camera {
         }
         match &self.live {
             Some(live) if live.format() == format => {
+                let live = Arc::clone(live);
+                if !self.is_wanted(&live) {
+                    return Err(NotExported::Idle);
+                }
                 if live.gate().enter() {
                     let id = match self.last {
                         Some((last, generation)) if generation == live.generation() => last.next(),
                         last => FrameId::first_of_pair(last.map(|(id, _)| id), live.generation()),
                     };
-                    return Ok((Arc::clone(live), id));
+                    return Ok((live, id));
                 }
                 // Given up by the library's thread (names taken away, no room): it builds another by itself.
                 self.live = None;
@@ -353,6 +374,7 @@ impl Camera {
             live.tell(self.shared.source().to_state());
             live.tell_frame_period(self.shared.period_ns.load(Ordering::Relaxed));
             self.leave_pair();
+            self.is_idle = live.is_born_idle();
             self.live = Some(live);
         }
     }
@@ -365,8 +387,38 @@ impl Camera {
         }
     }
 
-    pub(crate) fn published(&mut self, id: FrameId, generation: u64) {
-        self.last = Some((id, generation));
+    /// Whether anybody is attached who would see a frame.
+    fn is_wanted(&mut self, live: &Live) -> bool {
+        if !self.asks {
+            return true;
+        }
+        if !self.is_idle && !self.shared.take_deserted() {
+            return true;
+        }
+        match live.has_readers() {
+            Ok(true) => true,
+            Ok(false) => {
+                if !self.is_idle {
+                    publish::go_idle(live.map(), live.slots());
+                    self.is_idle = true;
+                    self.shared.set_attached(false);
+                }
+                false
+            }
+            Err(errno) => {
+                tracing::warn!(camera = %self.id, "the kernel does not say whether anybody has the files open ({errno}); frames are exported all the time");
+                self.asks = false;
+                true
+            }
+        }
+    }
+
+    pub(crate) fn published(&mut self, id: FrameId, live: &Live) {
+        if std::mem::replace(&mut self.is_idle, false) {
+            publish::wake(live.map());
+            self.shared.set_attached(true);
+        }
+        self.last = Some((id, live.generation()));
         self.counters.published += 1;
     }
 

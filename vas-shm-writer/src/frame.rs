@@ -103,14 +103,16 @@ impl<'p> Plane<'p> {
 /// # let shared_memory = std::env::var_os("VAS_TEST_SHM").unwrap_or_else(|| "/dev/shm".into());
 /// # let directory = tempfile::tempdir_in(shared_memory)?;
 /// # let base = directory.path().join("vas");
+/// # let (meta, mut _reader) = (base.join("front/frame.meta"), None);
 /// # let exporter = vas_shm_writer::Exporter::start(vas_shm_writer::ExporterConfig::new(base))?;
 /// # let mut camera = exporter.camera(vas_shm_writer::CameraId::new("front")?)?;
 /// // JPEG's full range is said, not converted.
 /// let format = PictureFormat::new(64, 48, Color { range: ColorRange::Full, ..Color::UNSPECIFIED });
 /// let (luma, cb, cr) = ([0; 64 * 48], [128; 32 * 24], [128; 32 * 24]);
 /// loop {
+///     # _reader = std::fs::File::open(&meta).ok();
 ///     let Ok(mut slot) = camera.slot(format) else {
-///         continue; // the files are still being made: a server would go on with its next frame
+///         continue; // nobody is looking, or the files are being made: a server would go on with its next frame
 ///     };
 ///     slot.write_yuv420p(Plane::new(&luma, 64), Plane::new(&cb, 32), Plane::new(&cr, 32))?;
 ///     let id = slot.publish(Stamp::now().damaged(false));
@@ -200,7 +202,7 @@ impl<'c> Slot<'c> {
         let claim = self.claim.take().expect("a slot has its claim until it is published");
         let id = claim.id();
         publish::publish(self.live.map(), claim, FrameInfo { timestamp_ns: stamp.timestamp_ns, flags });
-        self.camera.published(id, self.live.generation());
+        self.camera.published(id, &self.live);
         id
     }
 }

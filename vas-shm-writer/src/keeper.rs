@@ -7,7 +7,7 @@
 use crate::base::{self, Directory, Identity};
 use crate::clock::monotonic_ns;
 use crate::error::{BaseError, NotExported};
-use crate::exporter::{ExporterConfig, SourceState};
+use crate::exporter::{ExportWhen, ExporterConfig, SourceState};
 use crate::frame::PictureFormat;
 use crate::guard::{self, Guard};
 use crate::pair::{Birth, BuildError, Live, Pair, Retired};
@@ -37,6 +37,8 @@ const READERS_QUICK_RETRY: Duration = Duration::from_millis(20);
 const READERS_RETRY: Duration = Duration::from_millis(200);
 /// For this long nothing is said of such a wait: a reader that works on a frame finishes it first.
 const READERS_PATIENCE: Duration = Duration::from_secs(1);
+/// Between two looks whether the readers of an attached camera are still there. (One that is idle is looked at with each frame.)
+const PROBE_INTERVAL: Duration = Duration::from_secs(5);
 /// How long the end of the exporter waits for readers, and for a slot that is being filled.
 const STOP_PATIENCE: Duration = Duration::from_millis(500);
 /// Retired pairs of one camera that are watched for readers which fill their holes again (docs/decisions/0001). One descriptor
@@ -58,6 +60,10 @@ pub(crate) struct Shared {
     /// The expected time between frames, 0 = unknown.
     pub(crate) period_ns: AtomicU64,
     is_stalled: AtomicBool,
+    /// Whether the frame path exports because somebody is attached; stored by it alone.
+    is_attached: AtomicBool,
+    /// This thread found nobody attached; the frame path takes it.
+    is_deserted: AtomicBool,
     want: Mutex<Option<Want>>,
     pair: Mutex<Option<Arc<Live>>>,
     has_pair: AtomicBool,
@@ -95,6 +101,17 @@ impl Shared {
 
     pub(crate) fn set_source(&self, source: SourceState) {
         self.is_stalled.store(source == SourceState::Stalled, Ordering::Relaxed);
+    }
+
+    /// The frame path says whether it exports because somebody is attached.
+    pub(crate) fn set_attached(&self, is_attached: bool) {
+        self.is_attached.store(is_attached, Ordering::Relaxed);
+    }
+
+    /// The frame path asks whether its readers seem to have gone.
+    pub(crate) fn take_deserted(&self) -> bool {
+        // Looked at first: a frame path whose readers stay stores nothing here.
+        self.is_deserted.load(Ordering::Relaxed) && self.is_deserted.swap(false, Ordering::Relaxed)
     }
 
     pub(crate) fn source(&self) -> SourceState {
@@ -206,6 +223,8 @@ struct Managed {
     pair: Option<Pair>,
     generation: u64,
     build_at: Instant,
+    /// When to look whether readers are still there; moved on while nobody is.
+    probe_at: Instant,
     said: Option<Trouble>,
 }
 
@@ -221,6 +240,7 @@ impl Keeper<'_> {
             pair: None,
             generation: 0,
             build_at: Instant::now(),
+            probe_at: Instant::now(),
             said: None,
         };
         self.cameras.insert(id, camera);
@@ -285,6 +305,13 @@ impl Keeper<'_> {
         // The frame path tells these itself; this is for a pair that it has not taken over yet.
         pair.live().tell(camera.shared.source().to_state());
         pair.live().tell_frame_period(camera.shared.period_ns.load(Ordering::Relaxed));
+        if !camera.shared.is_attached.load(Ordering::Relaxed) {
+            camera.probe_at = now + PROBE_INTERVAL;
+        } else if now >= camera.probe_at {
+            camera.probe_at = now + PROBE_INTERVAL;
+            let is_deserted = pair.live().has_readers() == Ok(false);
+            camera.shared.is_deserted.store(is_deserted, Ordering::Relaxed);
+        }
         if camera.names_are_ours(self.config) {
             return;
         }
@@ -359,6 +386,9 @@ impl Keeper<'_> {
             state: camera.shared.source().to_state(),
             heartbeat_ns: monotonic_ns(),
             frame_period_ns: camera.shared.period_ns.load(Ordering::Relaxed),
+            // A successor's readers are those of its predecessor, who are about to open it.
+            is_idle: self.config.when == ExportWhen::Attached
+                && !camera.shared.is_attached.load(Ordering::Relaxed),
         };
         let size = PairSize::new(&birth.picture, birth.slots);
         if !self.is_second_pair_at_most(camera, size.total_bytes() <= directory.free_bytes()?, now) {
@@ -590,6 +620,7 @@ mod tests {
                 state: State::Live,
                 heartbeat_ns: 1,
                 frame_period_ns: 0,
+                is_idle: false,
             };
             let pair = Pair::build(&directory, &birth).unwrap();
             readers.push(std::fs::File::open(directory.path().join(DATA_NAME)).unwrap());

@@ -2,6 +2,7 @@
 //!
 //! The frame path never waits: no reader can delay it, the files are made by a thread of the library, and
 //! what cannot be exported is counted and dropped. Readers map the files read-only; the server reads nothing back from them.
+//! While nobody has a camera's files open, [`Camera::slot`] says so before a pixel is made ([`ExportWhen`]).
 //!
 //! ```
 //! use vas_shm_writer::{CameraId, Color, Exporter, ExporterConfig, PictureFormat, Plane, Stamp};
@@ -10,10 +11,12 @@
 //! # let shared_memory = std::env::var_os("VAS_TEST_SHM").unwrap_or_else(|| "/dev/shm".into());
 //! # let directory = tempfile::tempdir_in(shared_memory)?;
 //! # let base = directory.path().join("vas");
+//! # let (meta, mut _reader) = (base.join("front/frame.meta"), None);
 //! let exporter = Exporter::start(ExporterConfig::new(base))?;
 //! let mut camera = exporter.camera(CameraId::new("front")?)?;
 //! let (luma, chroma) = (vec![16; 640 * 480], vec![128; 640 * 240]);
 //! loop {
+//!     # _reader = std::fs::File::open(&meta).ok();
 //!     // ... decode a frame, then:
 //!     let format = PictureFormat::new(640, 480, Color::UNSPECIFIED);
 //!     match camera.slot(format) {
@@ -22,7 +25,7 @@
 //!             slot.publish(Stamp::now());
 //!             # break;
 //!         }
-//!         Err(_not_exported) => {} // for example: the files are still being made
+//!         Err(_not_exported) => {} // nobody is looking, or the files are still being made
 //!     }
 //! }
 //! # Ok::<(), Box<dyn std::error::Error>>(())

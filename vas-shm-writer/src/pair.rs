@@ -28,12 +28,16 @@ const GRACE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct Live {
     map: PairMap,
+    // The very descriptor through which frame.meta is mapped: the kernel counts open file descriptions, and ours is to be one.
+    meta: File,
     gate: Gate,
     format: PictureFormat,
     picture: Nv12,
     slots: SlotCount,
     slot_bytes: u64,
     generation: u64,
+    // Whether the pair was born with the flag "idle" set.
+    is_born_idle: bool,
     // The last state told, in private memory.
     state: AtomicU32,
 }
@@ -65,6 +69,18 @@ impl Live {
 
     pub(crate) fn generation(&self) -> u64 {
         self.generation
+    }
+
+    pub(crate) fn is_born_idle(&self) -> bool {
+        self.is_born_idle
+    }
+
+    /// Whether anybody else has `frame.meta` open or mapped (IDLE-4).
+    ///
+    /// # Errors
+    /// The kernel or the file system has no leases.
+    pub(crate) fn has_readers(&self) -> Result<bool, OsError> {
+        is_attached(&self.meta).map_err(OsError::of_errno)
     }
 
     /// Tells the readers a state. Two threads do this, the frame path for its source and the library's thread for the end of the
@@ -104,6 +120,7 @@ pub(crate) struct Birth {
     pub(crate) state: State,
     pub(crate) heartbeat_ns: u64,
     pub(crate) frame_period_ns: u64,
+    pub(crate) is_idle: bool,
 }
 
 /// Why a pair was not born. Nothing of it is left.
@@ -184,7 +201,7 @@ impl Pair {
             data_inode: data_identity.inode(),
             generation: birth.generation,
             state: birth.state,
-            flags: StreamFlags::default(),
+            flags: if birth.is_idle { StreamFlags::IDLE } else { StreamFlags::default() },
             heartbeat_ns: birth.heartbeat_ns,
             frame_period_ns: birth.frame_period_ns,
         }
@@ -200,12 +217,14 @@ impl Pair {
             .map_err(|error| io("mmap", NEW_DATA_NAME)(OsError::of(&error)))?;
         let live = Live {
             map,
+            meta,
             gate: Gate::default(),
             format: birth.format,
             picture: birth.picture,
             slots: birth.slots,
             slot_bytes: size.slot_bytes,
             generation: birth.generation,
+            is_born_idle: birth.is_idle,
             state: AtomicU32::new(birth.state.to_word()),
         };
         Ok(Self { live: Arc::new(live), data, meta_identity, data_identity, data_bytes: size.data_bytes })

@@ -11,7 +11,8 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 use vas_shm_writer::{
-    Color, Exporter, ExporterConfig, NotExported, Nv12, PairSize, PictureFormat, Plane, SlotCount, Stamp,
+    Color, ExportWhen, Exporter, ExporterConfig, NotExported, Nv12, PairSize, PictureFormat, Plane,
+    SlotCount, Stamp,
 };
 
 /// 96 x 72 pixels take three slots of 16384 bytes and a page; 64 x 48 take three of 8192 and a page.
@@ -260,7 +261,8 @@ fn a_camera_that_cannot_fit_takes_nobodys_room_not_even_for_a_moment() {
     };
     // More than there is at all would be refused by the kernel before the first page.
     fs::write(mount.0.path("another-programs-file"), vec![7; 16 << 20]).unwrap();
-    let exporter = Exporter::start(ExporterConfig::new(mount.0.path("vas"))).unwrap();
+    let exporter =
+        Exporter::start(ExporterConfig::new(mount.0.path("vas")).when(ExportWhen::Always)).unwrap();
     let mut camera = exporter.camera(id("front")).unwrap();
     let before = mount.free_bytes();
     let mut least = before;

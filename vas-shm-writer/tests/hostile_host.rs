@@ -6,7 +6,7 @@ use common::*;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::Path;
-use vas_shm_writer::{BaseError, Exporter, ExporterConfig, NotExported};
+use vas_shm_writer::{BaseError, ExportWhen, Exporter, ExporterConfig, NotExported};
 
 fn refusal(base: &Base) -> BaseError {
     Exporter::start(ExporterConfig::new(&base.0)).expect_err("the base directory is refused")
@@ -109,7 +109,7 @@ fn the_configured_group_gets_the_directories_and_the_files() {
         return;
     }
     let base = Base::new();
-    let config = ExporterConfig::new(&base.0).group(Some(65533));
+    let config = ExporterConfig::new(&base.0).group(Some(65533)).when(ExportWhen::Always);
     let exporter = Exporter::start(config).unwrap();
     let mut camera = exporter.camera(id("front")).unwrap();
     publish(&mut camera, SMALL, 1);

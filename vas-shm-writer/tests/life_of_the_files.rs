@@ -695,7 +695,10 @@ fn helper_with_a_relative_base() {
     let Ok(name) = std::env::var("VAS_TEST_BASE") else {
         return;
     };
-    let exporter = vas_shm_writer::Exporter::start(vas_shm_writer::ExporterConfig::new(&name)).unwrap();
+    let exporter = vas_shm_writer::Exporter::start(
+        vas_shm_writer::ExporterConfig::new(&name).when(vas_shm_writer::ExportWhen::Always),
+    )
+    .unwrap();
     let mut camera = exporter.camera(id("front")).unwrap();
     publish(&mut camera, SMALL, 1);
     let meta = open(&vas_test_support::shared_memory().join(&name).join("front/frame.meta"));

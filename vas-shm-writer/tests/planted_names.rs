@@ -11,7 +11,7 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use vas_shm_writer::{BaseError, Exporter, ExporterConfig, NotExported};
+use vas_shm_writer::{BaseError, ExportWhen, Exporter, ExporterConfig, NotExported};
 
 const NOBODY: u32 = 65534;
 /// A group that the server is not in.
@@ -518,7 +518,7 @@ fn a_reader_group_that_the_server_is_not_in_is_refused_unless_the_operator_made_
     fs::create_dir(&base.0).unwrap();
     chown(&base.0, Some(NOBODY), Some(NOBODY)).unwrap();
     fs::set_permissions(&base.0, fs::Permissions::from_mode(0o750)).unwrap();
-    let config = ExporterConfig::new(&base.0).group(Some(READERS));
+    let config = ExporterConfig::new(&base.0).group(Some(READERS)).when(ExportWhen::Always);
     let refused = as_user(NOBODY, NOBODY, {
         let config = config.clone();
         move || refusal(config).to_string()
@@ -557,7 +557,7 @@ fn a_base_of_root_is_refused_to_a_server_that_is_not_root() {
         let base = Base::new();
         fs::create_dir(&base.0).unwrap();
         fs::set_permissions(&base.0, fs::Permissions::from_mode(mode)).unwrap();
-        let config = ExporterConfig::new(&base.0);
+        let config = ExporterConfig::new(&base.0).when(ExportWhen::Always);
         let refused = as_user(NOBODY, NOBODY, move || refusal(config).to_string());
         assert!(refused.contains("belongs to uid 0, this server runs as uid 65534"), "{refused}");
     }

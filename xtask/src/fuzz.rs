@@ -393,6 +393,7 @@ enabled = true
 base = \"vas\"
 group = 0
 slots = 4
+when = \"always\"
 [defaults]
 ring_frames = 8
 [[camera]]
@@ -415,6 +416,7 @@ const KEYS: &[&str] = &[
     "base = ",
     "group = ",
     "slots = ",
+    "when = ",
     "id = ",
     "url = ",
     "username = ",

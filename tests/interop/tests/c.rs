@@ -14,7 +14,9 @@ use vas_e2e::process::{Ended, Process, program};
 use vas_e2e::scene::Scene;
 use vas_e2e::{Lacking, require, until};
 use vas_interop::harness;
-use vas_shm_writer::{CameraId, Color, ColorRange, Exporter, ExporterConfig, PictureFormat, Plane, Stamp};
+use vas_shm_writer::{
+    CameraId, Color, ColorRange, ExportWhen, Exporter, ExporterConfig, PictureFormat, Plane, Stamp,
+};
 
 /// The reader gives up before the test does.
 const READER_SECONDS: u64 = 45;
@@ -500,7 +502,8 @@ fn rgb(kr: f64, kb: f64, is_full: bool, [y, cb, cr]: [u8; 3]) -> [f64; 3] {
 /// What the snapshot example makes of a picture: the pixels of its PPM. The server publishes the picture until it is taken.
 fn snapshot(program: &Path, format: PictureFormat, luma: &[u8], chroma: &[u8]) -> Vec<u8> {
     let scene = Scene::new();
-    let exporter = Exporter::start(ExporterConfig::new(scene.base())).expect("export");
+    let exporter =
+        Exporter::start(ExporterConfig::new(scene.base()).when(ExportWhen::Always)).expect("export");
     let mut camera = exporter.camera(CameraId::new("front").expect("an id")).expect("a camera");
     let picture = scene.files().join("picture.ppm");
     let mut command = Command::new("sh");

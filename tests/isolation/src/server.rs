@@ -6,7 +6,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use vas_shm_writer::{Camera, CameraId, Color, Exporter, ExporterConfig, PictureFormat, Plane, Stamp};
+use vas_shm_writer::{
+    Camera, CameraId, Color, ExportWhen, Exporter, ExporterConfig, PictureFormat, Plane, Stamp,
+};
 
 const WIDTH: u32 = 1920;
 const HEIGHT: u32 = 1080;
@@ -89,7 +91,7 @@ pub(crate) struct Server {
 impl Server {
     /// Starts the cameras and waits for their files.
     pub(crate) fn start(base: &Path, fps: u32, interrupted: Arc<AtomicBool>) -> Result<Self, Box<dyn Error>> {
-        let exporter = Exporter::start(ExporterConfig::new(base))?;
+        let exporter = Exporter::start(ExporterConfig::new(base).when(ExportWhen::Always))?;
         let period = Duration::from_secs(1) / fps;
         let mut camera = exporter.camera(CameraId::new(CAMERA)?)?;
         let mut other = exporter.camera(CameraId::new(OTHER_CAMERA)?)?;

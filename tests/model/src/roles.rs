@@ -151,23 +151,20 @@ impl<C: Checker> Server<C> {
 
     /// Sets the idle flag and takes every frame back (IDLE-2).
     pub fn go_idle(&self) {
-        self.store_u32_release(Word32::FLAGS, StreamFlags::IDLE.0);
-        if self.change == Change::IdleWithoutWithdraw {
-            self.tally.changed();
-        } else {
-            self.withdraw();
-        }
+        self.withdrawing.set(true);
+        publish::go_idle(self, self.memory.slots());
+        self.withdrawing.set(false);
     }
 
     /// Exports the first new frame and clears the flag (IDLE-3).
     pub fn wake(&self, number: u64) {
         if self.change == Change::IdleClearedFirst {
             self.tally.changed();
-            self.store_u32_release(Word32::FLAGS, 0);
+            publish::wake(self);
             self.export(number);
         } else {
             self.export(number);
-            self.store_u32_release(Word32::FLAGS, 0);
+            publish::wake(self);
         }
     }
 
@@ -228,6 +225,10 @@ impl<C: Checker> PublishWords for Server<C> {
         let claims = value == 0 && self.memory.is_slot_frame_id(word) && !self.withdrawing.get();
         let order = match self.change {
             Change::NoClaim if claims => {
+                self.tally.changed();
+                return;
+            }
+            Change::IdleWithoutWithdraw if self.withdrawing.get() => {
                 self.tally.changed();
                 return;
             }

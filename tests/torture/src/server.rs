@@ -9,7 +9,7 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use vas_shm_writer::{
-    Camera, CameraId, Exporter, ExporterConfig, FrameId, NotExported, Plane, Slot, SlotCount,
+    Camera, CameraId, ExportWhen, Exporter, ExporterConfig, FrameId, NotExported, Plane, Slot, SlotCount,
 };
 
 /// Before the next try while there are no files yet.
@@ -39,7 +39,10 @@ pub(crate) struct ServerSpec {
 
 /// Publishes until it is asked to end.
 pub(crate) fn run(spec: &ServerSpec, ledger: &Ledger) -> Result<(), Box<dyn Error>> {
-    let config = ExporterConfig::new(&spec.base).slots(SlotCount::new(spec.slots)?).group(spec.group);
+    let config = ExporterConfig::new(&spec.base)
+        .slots(SlotCount::new(spec.slots)?)
+        .group(spec.group)
+        .when(ExportWhen::Always);
     let exporter = Exporter::start(config)?;
     let id = CameraId::new(&spec.camera)?;
     let mut camera = open(&exporter, id, spec)?;

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use vas_shm_proto::header::{Files, Header};
 use vas_shm_proto::layout::HEADER_SIZE;
 use vas_shm_writer::{
-    Camera, CameraId, Color, Exporter, ExporterConfig, NotExported, PictureFormat, Plane, Stamp,
+    Camera, CameraId, Color, ExportWhen, Exporter, ExporterConfig, NotExported, PictureFormat, Plane, Stamp,
 };
 
 /// A base directory of one test, on the host's tmpfs, removed with everything in it.
@@ -29,7 +29,8 @@ impl Base {
     }
 
     pub fn start(&self) -> Exporter {
-        Exporter::start(ExporterConfig::new(&self.0)).expect("the exporter starts")
+        let config = ExporterConfig::new(&self.0).when(ExportWhen::Always);
+        Exporter::start(config).expect("the exporter starts")
     }
 
     pub fn path(&self, name: &str) -> PathBuf {

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use vas_e2e::pattern::{self, Mark, SIZES};
-use vas_shm_writer::{CameraId, Color, Exporter, ExporterConfig, PictureFormat, Plane, SlotCount, Stamp};
+use vas_shm_writer::{
+    CameraId, Color, ExportWhen, Exporter, ExporterConfig, PictureFormat, Plane, SlotCount, Stamp,
+};
 
 /// How long one size stays once it is published.
 const SIZE_STAYS: Duration = Duration::from_millis(100);
@@ -44,7 +46,9 @@ fn run(arguments: &[String]) -> Result<(), Box<dyn std::error::Error>> {
         ours.store(true, Ordering::Relaxed);
     });
 
-    let exporter = Exporter::start(ExporterConfig::new(base).slots(SlotCount::new(slots.parse()?)?))?;
+    let exporter = Exporter::start(
+        ExporterConfig::new(base).slots(SlotCount::new(slots.parse()?)?).when(ExportWhen::Always),
+    )?;
     let id = CameraId::new(camera)?;
     let mut camera = Some(exporter.camera(id)?);
     let mut next = Mark { size: 0, number: 1 };

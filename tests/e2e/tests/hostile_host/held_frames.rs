@@ -14,7 +14,7 @@ use vas_e2e::process::{Ended, Process, program};
 use vas_e2e::scene::Scene;
 use vas_e2e::{require, until};
 use vas_shm_writer::{
-    Camera, CameraId, Color, Exporter, ExporterConfig, NotExported, PictureFormat, Plane, SlotCount, Stamp,
+    Camera, CameraId, Color, ExportWhen, Exporter, ExporterConfig, NotExported, PictureFormat, Plane, Stamp,
 };
 
 /// Room for one pair of either size, but not for two.
@@ -89,7 +89,7 @@ fn a_reader_that_works_on_a_frame_keeps_its_pixels_while_the_room_is_wanted_and_
     let scene = Scene::new();
     let mount = require!(Mount::on(&scene.base(), ONE_PAIR));
     let exporter =
-        Exporter::start(ExporterConfig::new(scene.base()).slots(SlotCount::DEFAULT)).expect("start");
+        Exporter::start(ExporterConfig::new(scene.base()).when(ExportWhen::Always)).expect("start");
     let mut camera = exporter.camera(CameraId::new("front").expect("an id")).expect("a camera");
     let holder = holder(&scene);
     publish_and_hand_over(&mut camera, 0, &holder);
@@ -116,7 +116,7 @@ fn a_third_pair_waits_for_a_reader_that_works_on_the_first_where_there_is_no_roo
     // Room for two pairs.
     let mount = require!(Mount::on(&scene.base(), "size=800k"));
     let exporter =
-        Exporter::start(ExporterConfig::new(scene.base()).slots(SlotCount::DEFAULT)).expect("start");
+        Exporter::start(ExporterConfig::new(scene.base()).when(ExportWhen::Always)).expect("start");
     let mut camera = exporter.camera(CameraId::new("front").expect("an id")).expect("a camera");
     let holder = holder(&scene);
     publish_and_hand_over(&mut camera, 0, &holder);
@@ -141,7 +141,7 @@ fn a_reader_that_works_on_a_frame_finds_zeros_and_lives_where_its_memory_was_wan
     // Three pairs: the third takes the first one's place, and what that leaves is room for the zeros.
     let _mount = require!(Mount::on(&scene.base(), "size=1200k"));
     let exporter =
-        Exporter::start(ExporterConfig::new(scene.base()).slots(SlotCount::DEFAULT)).expect("start");
+        Exporter::start(ExporterConfig::new(scene.base()).when(ExportWhen::Always)).expect("start");
     let mut camera = exporter.camera(CameraId::new("front").expect("an id")).expect("a camera");
     let holder = holder(&scene);
     publish_and_hand_over(&mut camera, 0, &holder);
@@ -160,7 +160,7 @@ fn a_reader_that_never_lets_go_delays_new_files_by_ten_seconds_and_is_told_what_
     let scene = Scene::new();
     let mount = require!(Mount::on(&scene.base(), ONE_PAIR));
     let exporter =
-        Exporter::start(ExporterConfig::new(scene.base()).slots(SlotCount::DEFAULT)).expect("start");
+        Exporter::start(ExporterConfig::new(scene.base()).when(ExportWhen::Always)).expect("start");
     let mut camera = exporter.camera(CameraId::new("front").expect("an id")).expect("a camera");
     let holder = holder(&scene);
     publish_and_hand_over(&mut camera, 0, &holder);

@@ -121,7 +121,7 @@ fn memory_and_descriptors_stay_within_what_the_configuration_says_over_many_repl
     let mount = Mount::on(&scene.base(), "size=256m").ok();
     let mut rtsp = Camera::start(&[&large, &small]);
     let config = format!(
-        "[export]\nslots = {SLOTS}\n[defaults]\nring_frames = {RING_FRAMES}\n{}",
+        "[export]\nslots = {SLOTS}\nwhen = \"always\"\n[defaults]\nring_frames = {RING_FRAMES}\n{}",
         camera("front", rtsp.url())
     );
     let server = Server::start(&scene, &config);

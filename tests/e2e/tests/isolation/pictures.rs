@@ -82,7 +82,8 @@ fn play(count: usize, fate: Fate) {
     let clip = require!(clip("h264.h264"));
     let scene = Scene::new();
     let mut rtsp = Camera::start_with(&[&clip], &["--port", "0", "--fps", FPS]);
-    let server = Server::start(&scene, &camera("front", rtsp.url()));
+    let server =
+        Server::start(&scene, &format!("[export]\nwhen = \"always\"\n{}", camera("front", rtsp.url())));
     let _ = server.stderr.line_with("exporting to");
     let mut readers = Reader::crowd(&scene, count);
 
