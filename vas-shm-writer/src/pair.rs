@@ -10,8 +10,8 @@ use rustix::fd::OwnedFd;
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 use std::fs::File;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering, fence};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use vas_shm_proto::compose::NewHeader;
 use vas_shm_proto::words::{PublishWords, Word32, Word64};
@@ -28,8 +28,9 @@ const GRACE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct Live {
     map: PairMap,
-    // The very descriptor through which frame.meta is mapped: the kernel counts open file descriptions, and ours is to be one.
-    meta: File,
+    // The very descriptor through which frame.meta is mapped: the kernel counts open file descriptions, and ours is to be one. It
+    // goes with the pair's names: of what is retired, only the pixels need one (docs/decisions/0001).
+    meta: Weak<File>,
     gate: Gate,
     format: PictureFormat,
     picture: Nv12,
@@ -75,12 +76,12 @@ impl Live {
         self.is_born_idle
     }
 
-    /// Whether anybody else has `frame.meta` open or mapped (IDLE-4).
+    /// Whether anybody else has `frame.meta` open or mapped (IDLE-4). Of a pair that is over nobody asks any more: as before.
     ///
     /// # Errors
     /// The kernel or the file system has no leases.
     pub(crate) fn has_readers(&self) -> Result<bool, OsError> {
-        is_attached(&self.meta).map_err(OsError::of_errno)
+        self.meta.upgrade().map_or(Ok(true), |meta| is_attached(&meta).map_err(OsError::of_errno))
     }
 
     /// Tells the readers a state. Two threads do this, the frame path for its source and the library's thread for the end of the
@@ -140,6 +141,8 @@ impl From<BaseError> for BuildError {
 #[derive(Debug)]
 pub(crate) struct Pair {
     live: Arc<Live>,
+    // Held for `Live`, which has no share in it.
+    _meta: Arc<File>,
     data: File,
     meta_identity: Identity,
     data_identity: Identity,
@@ -215,9 +218,10 @@ impl Pair {
         // usize has 64 bits on every supported target.
         let map = PairMap::new(&meta, size.meta_bytes as usize, &data, size.data_bytes as usize)
             .map_err(|error| io("mmap", NEW_DATA_NAME)(OsError::of(&error)))?;
+        let meta = Arc::new(meta);
         let live = Live {
             map,
-            meta,
+            meta: Arc::downgrade(&meta),
             gate: Gate::default(),
             format: birth.format,
             picture: birth.picture,
@@ -227,7 +231,14 @@ impl Pair {
             is_born_idle: birth.is_idle,
             state: AtomicU32::new(birth.state.to_word()),
         };
-        Ok(Self { live: Arc::new(live), data, meta_identity, data_identity, data_bytes: size.data_bytes })
+        Ok(Self {
+            live: Arc::new(live),
+            _meta: meta,
+            data,
+            meta_identity,
+            data_identity,
+            data_bytes: size.data_bytes,
+        })
     }
 
     pub(crate) fn live(&self) -> &Arc<Live> {

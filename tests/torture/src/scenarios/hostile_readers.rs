@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 use vas_shm_writer::{Nv12, PairSize, SlotCount};
 
 /// Descriptors that a server has besides those of the one camera's retired pairs, in the middle of making another: three standard
-/// streams, two files and a pipe of this program's own; the base, the lock, the camera's directory twice, the pixels that
-/// readers see, and the two files under construction.
-const OTHER_DESCRIPTORS: usize = 3 + 2 + 1 + 7;
+/// streams, two files and a pipe of this program's own; the base, the lock, the camera's directory twice, the two files
+/// that readers see, and the two under construction.
+const OTHER_DESCRIPTORS: usize = 3 + 2 + 1 + 8;
 /// Retired pairs whose descriptors a server keeps (docs/decisions/0001).
 const WATCHED_PAIRS: usize = 16;
 /// What a server's private memory may grow by while readers come and go.
