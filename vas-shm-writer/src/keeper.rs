@@ -1,8 +1,9 @@
 //! The library's one thread: builds pairs, lets hearts beat, replaces, retires, looks after names.
 //!
-//! Everything that can take time or fail happens here, so that the frame path does neither. The two speak through small
-//! mailboxes ([`Shared`]) that the frame path only ever tries. This thread stores the heartbeat and the end of a pair; the frame
-//! path stores the slot words and the publish word; the state and the frame period are stored by both ([`Live::tell`]).
+//! Everything that can take time or fail happens here, so that the frame path does neither; all that it asks the kernel is whether
+//! anybody is there, while nobody was. The two speak through small mailboxes ([`Shared`]) that the frame path only ever tries. This
+//! thread stores the heartbeat and the end of a pair; the frame path stores the slot words, the publish word and the flag "idle"; the
+//! state and the frame period are stored by both ([`Live::tell`]).
 
 use crate::base::{self, Directory, Identity};
 use crate::clock::monotonic_ns;

@@ -53,10 +53,16 @@ fn publish(camera: &mut Camera, size: usize) -> Result<(), NotExported> {
     Ok(())
 }
 
-/// Publishes one frame, and waits until a reader has it in its hands: from the next heartbeat on it is known to be current.
-fn publish_and_hand_over(camera: &mut Camera, size: usize, holder: &Process) {
-    until("files", || publish(camera, size).ok());
+/// A server with one frame of the first size, and a reader that has it in its hands: from the heartbeat after it opened on, it knows
+/// that the frame is current.
+fn with_a_frame_in_hand(scene: &Scene) -> (Exporter, Camera, Process) {
+    let config = ExporterConfig::new(scene.base()).when(ExportWhen::Always);
+    let exporter = Exporter::start(config).expect("start");
+    let mut camera = exporter.camera(CameraId::new("front").expect("an id")).expect("a camera");
+    let holder = holder(scene);
+    until("files", || publish(&mut camera, 0).ok());
     assert_eq!(holder.stdout.line(0).as_deref(), Some("holding"));
+    (exporter, camera, holder)
 }
 
 // Proves LIFE-12, LIFE-7 and TRUST-2.
@@ -88,11 +94,7 @@ fn a_reader_that_works_on_a_frame_keeps_its_pixels_while_the_room_is_wanted_and_
  {
     let scene = Scene::new();
     let mount = require!(Mount::on(&scene.base(), ONE_PAIR));
-    let exporter =
-        Exporter::start(ExporterConfig::new(scene.base()).when(ExportWhen::Always)).expect("start");
-    let mut camera = exporter.camera(CameraId::new("front").expect("an id")).expect("a camera");
-    let holder = holder(&scene);
-    publish_and_hand_over(&mut camera, 0, &holder);
+    let (exporter, mut camera, holder) = with_a_frame_in_hand(&scene);
     let meta = scene.base().join("front/frame.meta");
     assert!(meta.exists());
     // The other size does not fit beside what is there, so that goes first: its names at once, its pixels not.
@@ -115,11 +117,7 @@ fn a_third_pair_waits_for_a_reader_that_works_on_the_first_where_there_is_no_roo
     let scene = Scene::new();
     // Room for two pairs.
     let mount = require!(Mount::on(&scene.base(), "size=800k"));
-    let exporter =
-        Exporter::start(ExporterConfig::new(scene.base()).when(ExportWhen::Always)).expect("start");
-    let mut camera = exporter.camera(CameraId::new("front").expect("an id")).expect("a camera");
-    let holder = holder(&scene);
-    publish_and_hand_over(&mut camera, 0, &holder);
+    let (exporter, mut camera, holder) = with_a_frame_in_hand(&scene);
     until("the second pair", || publish(&mut camera, 1).ok());
     let filler = mount.fill();
     // Three times as long as a pair lives at least before the next one is made.
@@ -140,11 +138,7 @@ fn a_reader_that_works_on_a_frame_finds_zeros_and_lives_where_its_memory_was_wan
     let scene = Scene::new();
     // Three pairs: the third takes the first one's place, and what that leaves is room for the zeros.
     let _mount = require!(Mount::on(&scene.base(), "size=1200k"));
-    let exporter =
-        Exporter::start(ExporterConfig::new(scene.base()).when(ExportWhen::Always)).expect("start");
-    let mut camera = exporter.camera(CameraId::new("front").expect("an id")).expect("a camera");
-    let holder = holder(&scene);
-    publish_and_hand_over(&mut camera, 0, &holder);
+    let (exporter, mut camera, holder) = with_a_frame_in_hand(&scene);
     for size in [1, 0] {
         until("the other size", || publish(&mut camera, size).ok());
     }
@@ -159,11 +153,7 @@ fn a_reader_that_never_lets_go_delays_new_files_by_ten_seconds_and_is_told_what_
  {
     let scene = Scene::new();
     let mount = require!(Mount::on(&scene.base(), ONE_PAIR));
-    let exporter =
-        Exporter::start(ExporterConfig::new(scene.base()).when(ExportWhen::Always)).expect("start");
-    let mut camera = exporter.camera(CameraId::new("front").expect("an id")).expect("a camera");
-    let holder = holder(&scene);
-    publish_and_hand_over(&mut camera, 0, &holder);
+    let (exporter, mut camera, holder) = with_a_frame_in_hand(&scene);
     let since = Instant::now();
     until("new files beside a reader that holds the old ones", || publish(&mut camera, 1).ok());
     assert!(since.elapsed() >= GRACE, "the pixels were taken after {:?}", since.elapsed());
