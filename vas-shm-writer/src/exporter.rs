@@ -1,6 +1,7 @@
 //! What a server embeds: one [`Exporter`] per process, one [`Camera`] per camera.
 
 use crate::base;
+use crate::clock::monotonic_ns;
 use crate::error::{BaseError, CameraError, NotExported, OsError};
 use crate::frame::{PictureFormat, Slot};
 use crate::guard::{self, Guard, Leftovers};
@@ -8,7 +9,7 @@ use crate::keeper::{self, Message, Shared, Want};
 use crate::pair::Live;
 use std::collections::HashSet;
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{JoinHandle, Thread};
@@ -33,6 +34,18 @@ pub enum ExportWhen {
     Always,
 }
 
+/// Who says that the server is alive. Readers take one for gone that neither beats nor publishes for three seconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Heartbeat {
+    /// The library's thread, twice a second: the process lives.
+    #[default]
+    Thread,
+    /// The program, by [`Exporter::beat`], for instance from the loop that watches its cameras: a program that hangs is seen to
+    /// hang. The library's thread hands the last beat on twice a second.
+    Caller,
+}
+
 /// Where and how to export.
 ///
 /// ```
@@ -54,12 +67,20 @@ pub struct ExporterConfig {
     pub slots: SlotCount,
     /// When pixels are copied.
     pub when: ExportWhen,
+    /// Who says that the server is alive.
+    pub heartbeat: Heartbeat,
 }
 
 impl ExporterConfig {
     /// Three slots, no particular group, exporting while somebody is attached.
     pub fn new(base: impl Into<PathBuf>) -> Self {
-        Self { base: base.into(), group: None, slots: SlotCount::DEFAULT, when: ExportWhen::default() }
+        Self {
+            base: base.into(),
+            group: None,
+            slots: SlotCount::DEFAULT,
+            when: ExportWhen::default(),
+            heartbeat: Heartbeat::default(),
+        }
     }
 
     /// Chooses the group whose members may read, by number.
@@ -80,6 +101,13 @@ impl ExporterConfig {
     #[must_use]
     pub fn when(mut self, when: ExportWhen) -> Self {
         self.when = when;
+        self
+    }
+
+    /// Chooses who says that the server is alive.
+    #[must_use]
+    pub fn heartbeat(mut self, heartbeat: Heartbeat) -> Self {
+        self.heartbeat = heartbeat;
         self
     }
 }
@@ -114,6 +142,7 @@ pub struct Exporter {
     thread: Option<JoinHandle<()>>,
     cameras: Arc<Mutex<HashSet<CameraId>>>,
     when: ExportWhen,
+    beat_ns: Arc<AtomicU64>,
     owner_pid: u32,
 }
 
@@ -165,13 +194,15 @@ impl Exporter {
         }
         let when = config.when;
         let (messages, from_cameras) = mpsc::channel();
+        let beat_ns = Arc::new(AtomicU64::new(monotonic_ns()));
+        let beats = Arc::clone(&beat_ns);
         let thread = std::thread::Builder::new()
             .name("vas-export".into())
-            .spawn(move || keeper::run(&config, &from_cameras, retired))
+            .spawn(move || keeper::run(&config, &from_cameras, retired, &beats))
             .map_err(|error| BaseError::Thread { errno: OsError::of(&error) })?;
         let keeper = Keeper { messages, thread: thread.thread().clone() };
         let owner_pid = std::process::id();
-        Ok(Self { keeper, thread: Some(thread), cameras: Arc::default(), when, owner_pid })
+        Ok(Self { keeper, thread: Some(thread), cameras: Arc::default(), when, beat_ns, owner_pid })
     }
 
     /// A camera to export. Nothing is made on disk before its first frame: only then is the geometry known.
@@ -202,6 +233,12 @@ impl Exporter {
         };
         self.keeper.send(Message::Register { id, shared }).map_err(|_| CameraError::ShutDown(id))?;
         Ok(camera)
+    }
+
+    /// Says that the server is alive, if it was agreed that the caller does ([`Heartbeat::Caller`]); else nothing comes of it. To be
+    /// called at least four times a second, by any thread: it never waits, and is a look at the clock and a store.
+    pub fn beat(&self) {
+        self.beat_ns.store(monotonic_ns(), Ordering::Relaxed);
     }
 
     /// Stops the export of every camera: readers are told, files removed, memory given back. Bounded: it waits for files that are

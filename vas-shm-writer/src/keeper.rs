@@ -8,7 +8,7 @@
 use crate::base::{self, Directory, Identity};
 use crate::clock::monotonic_ns;
 use crate::error::{BaseError, NotExported};
-use crate::exporter::{ExportWhen, ExporterConfig, SourceState};
+use crate::exporter::{ExportWhen, ExporterConfig, Heartbeat, SourceState};
 use crate::frame::PictureFormat;
 use crate::guard::{self, Guard};
 use crate::pair::{Birth, BuildError, Live, Pair, Retired};
@@ -22,6 +22,8 @@ use vas_shm_proto::{CameraId, DATA_NAME, META_NAME, Nv12, PairSize, State};
 
 /// Readers are promised one a second; this leaves room for a busy host.
 const HEARTBEAT: Duration = Duration::from_millis(500);
+/// A caller that was to let hearts beat and has not for this long is taken for gone by readers (PROTOCOL.md, LIVE-3).
+const BEAT_PATIENCE_NS: u64 = 3_000_000_000;
 /// A pair lives at least this long before the next one is built.
 const BUILD_INTERVAL: Duration = Duration::from_secs(1);
 /// A guard that is held is tried again this soon, as long as it may be a predecessor that is just going.
@@ -183,9 +185,14 @@ impl Trouble {
 }
 
 /// Runs until the exporter shuts down. `retired`: what killed servers left and readers still have open.
-pub(crate) fn run(config: &ExporterConfig, messages: &Receiver<Message>, retired: Vec<(CameraId, Retired)>) {
-    let mut keeper =
-        Keeper { config, cameras: BTreeMap::new(), retired, beat_at: Instant::now() + HEARTBEAT };
+/// `beat_ns`: when the caller last said that it is alive.
+pub(crate) fn run(
+    config: &ExporterConfig,
+    messages: &Receiver<Message>,
+    retired: Vec<(CameraId, Retired)>,
+    beat_ns: &AtomicU64,
+) {
+    let mut keeper = Keeper::new(config, retired, beat_ns);
     loop {
         match messages.try_recv() {
             Ok(Message::Register { id, shared }) => keeper.register(id, shared),
@@ -211,6 +218,10 @@ struct Keeper<'k> {
     /// Of all cameras, also of those that were unregistered.
     retired: Vec<(CameraId, Retired)>,
     beat_at: Instant,
+    /// When the caller last said that it is alive, CLOCK_MONOTONIC.
+    beat_ns: &'k AtomicU64,
+    /// Whether the log has been told that it does so no more.
+    is_silence_said: bool,
 }
 
 /// One camera, as this thread knows it.
@@ -229,7 +240,18 @@ struct Managed {
     said: Option<Trouble>,
 }
 
-impl Keeper<'_> {
+impl<'k> Keeper<'k> {
+    fn new(config: &'k ExporterConfig, retired: Vec<(CameraId, Retired)>, beat_ns: &'k AtomicU64) -> Self {
+        Self {
+            config,
+            cameras: BTreeMap::new(),
+            retired,
+            beat_at: Instant::now() + HEARTBEAT,
+            beat_ns,
+            is_silence_said: false,
+        }
+    }
+
     fn register(&mut self, id: CameraId, shared: Arc<Shared>) {
         let camera = Managed {
             id,
@@ -290,6 +312,7 @@ impl Keeper<'_> {
             return;
         }
         self.beat_at = now + HEARTBEAT;
+        self.listen();
         let mut cameras = std::mem::take(&mut self.cameras);
         for camera in cameras.values_mut() {
             self.beat(camera, now);
@@ -298,11 +321,37 @@ impl Keeper<'_> {
         self.retired.retain_mut(|(_, retired)| retired.tend(now));
     }
 
+    /// What readers are told of the server's heart.
+    fn heartbeat_ns(&self) -> u64 {
+        match self.config.heartbeat {
+            Heartbeat::Thread => monotonic_ns(),
+            Heartbeat::Caller => self.beat_ns.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Says when a caller that was to let hearts beat does so no more, and when it does again.
+    fn listen(&mut self) {
+        if self.config.heartbeat == Heartbeat::Thread {
+            return;
+        }
+        let silence_ns = monotonic_ns().saturating_sub(self.heartbeat_ns());
+        let is_silent = silence_ns > BEAT_PATIENCE_NS;
+        if is_silent != std::mem::replace(&mut self.is_silence_said, is_silent) {
+            if is_silent {
+                tracing::warn!(
+                    "the program has not said for 3 seconds that it is alive (Exporter::beat); readers of cameras without new frames take it for gone"
+                );
+            } else {
+                tracing::info!("the program says again that it is alive");
+            }
+        }
+    }
+
     fn beat(&mut self, camera: &mut Managed, now: Instant) {
         let Some(pair) = &camera.pair else {
             return;
         };
-        pair.set_heartbeat(monotonic_ns());
+        pair.set_heartbeat(self.heartbeat_ns());
         // The frame path tells these itself; this is for a pair that it has not taken over yet.
         pair.live().tell(camera.shared.source().to_state());
         pair.live().tell_frame_period(camera.shared.period_ns.load(Ordering::Relaxed));
@@ -385,7 +434,7 @@ impl Keeper<'_> {
             slots: self.config.slots,
             generation: camera.generation,
             state: camera.shared.source().to_state(),
-            heartbeat_ns: monotonic_ns(),
+            heartbeat_ns: self.heartbeat_ns(),
             frame_period_ns: camera.shared.period_ns.load(Ordering::Relaxed),
             // A successor's readers are those of its predecessor, who are about to open it.
             is_idle: self.config.when == ExportWhen::Attached
@@ -578,12 +627,8 @@ mod tests {
         let config = ExporterConfig::new("/nowhere/at/all");
         let shared = Arc::new(Shared::default());
         let now = Instant::now();
-        let mut keeper = Keeper {
-            config: &config,
-            cameras: BTreeMap::new(),
-            retired: Vec::new(),
-            beat_at: now + HEARTBEAT,
-        };
+        let beat_ns = AtomicU64::new(0);
+        let mut keeper = Keeper::new(&config, Vec::new(), &beat_ns);
         keeper.register(front, Arc::clone(&shared));
         let is_long = |keeper: &mut Keeper<'_>, now| {
             let trouble = keeper.cameras.get_mut(&front).unwrap().wait_for_readers(now);
@@ -609,8 +654,8 @@ mod tests {
         let (front, config) = (CameraId::new("front").unwrap(), ExporterConfig::new(&base));
         let directory = base::open_base(&base, None).unwrap().camera(&front).unwrap();
         let now = Instant::now();
-        let mut keeper =
-            Keeper { config: &config, cameras: BTreeMap::new(), retired: Vec::new(), beat_at: now };
+        let beat_ns = AtomicU64::new(0);
+        let mut keeper = Keeper::new(&config, Vec::new(), &beat_ns);
         let mut readers = Vec::new();
         for generation in 1..=WATCHED_PAIRS as u64 + 3 {
             let birth = Birth {

@@ -53,6 +53,21 @@
 //! # }
 //! ```
 //!
+//! # Threads, signals, users, forks
+//!
+//! - An [`Exporter`] is `Send` and `Sync`: any thread may add cameras or [`beat`](Exporter::beat). It owns one thread, "vas-export".
+//! - A [`Camera`] is `Send`, so it may go to the thread that has its frames, and from one to another between two frames. Whatever
+//!   fills a slot borrows it exclusively, so two threads cannot fill at once. Both hold because all that is shared with the library's
+//!   thread are atomics and mailboxes behind a lock that the frame path only ever tries; the one raw pointer, [`RawPlanes`], is
+//!   neither `Send` nor `Sync`.
+//! - No signal disposition or mask is changed and none is raised: the signal that the kernel may send when a file is opened during
+//!   a look for readers is set to `SIGURG`, which is ignored unless the program asks for it.
+//! - A program that gives up privileges does so before [`Exporter::start`]: the files belong to the user who makes them, and the
+//!   kernel tells only their owner (or `CAP_LEASE`) whether somebody has them open. One that changes its user later
+//!   exports all the time, and cannot make files for new formats if the base directory is not the new user's.
+//! - A forked child has none of the mappings; [`Exporter`] says what it may not do.
+//! - What is worth saying goes to [`tracing`](https://docs.rs/tracing), once when it begins and not with each frame.
+//!
 //! | module | what it holds |
 //! |---|---|
 //! | `exporter` | [`Exporter`] and [`Camera`]: what a server embeds |
@@ -84,7 +99,7 @@ mod pair;
 
 pub use clock::monotonic_ns;
 pub use error::{BaseError, CameraError, FillError, NotExported, OsError};
-pub use exporter::{Camera, CameraCounters, ExportWhen, Exporter, ExporterConfig, SourceState};
+pub use exporter::{Camera, CameraCounters, ExportWhen, Exporter, ExporterConfig, Heartbeat, SourceState};
 pub use frame::{PictureFormat, Plane, Slot, Stamp};
 pub use map::RawPlanes;
 pub use vas_shm_proto::words::SlotCountError;
