@@ -23,6 +23,10 @@ impl OsError {
         Self { code: errno.raw_os_error() }
     }
 
+    pub(crate) const fn of_code(code: i32) -> Self {
+        Self { code }
+    }
+
     pub(crate) fn of(error: &std::io::Error) -> Self {
         Self { code: error.raw_os_error().unwrap_or_else(|| Errno::INVAL.raw_os_error()) }
     }

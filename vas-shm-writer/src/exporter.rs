@@ -443,7 +443,8 @@ impl Camera {
                 false
             }
             Err(errno) => {
-                tracing::warn!(camera = %self.id, "the kernel does not say whether anybody has the files open ({errno}); frames are exported all the time");
+                // The library's thread says so: a log may block.
+                self.shared.set_no_leases(errno);
                 self.asks = false;
                 true
             }

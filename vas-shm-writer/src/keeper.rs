@@ -7,14 +7,14 @@
 
 use crate::base::{self, Directory, Identity};
 use crate::clock::monotonic_ns;
-use crate::error::{BaseError, NotExported};
+use crate::error::{BaseError, NotExported, OsError};
 use crate::exporter::{ExportWhen, ExporterConfig, Heartbeat, SourceState};
 use crate::frame::PictureFormat;
 use crate::guard::{self, Guard};
 use crate::pair::{Birth, BuildError, Live, Pair, Retired};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -67,6 +67,8 @@ pub(crate) struct Shared {
     is_attached: AtomicBool,
     /// This thread found nobody attached; the frame path takes it.
     is_deserted: AtomicBool,
+    /// Why the kernel does not say whether anybody is there, 0 = it does; stored by the frame path, once.
+    no_leases_errno: AtomicI32,
     want: Mutex<Option<Want>>,
     pair: Mutex<Option<Arc<Live>>>,
     has_pair: AtomicBool,
@@ -115,6 +117,16 @@ impl Shared {
     pub(crate) fn take_deserted(&self) -> bool {
         // Looked at first: a frame path whose readers stay stores nothing here.
         self.is_deserted.load(Ordering::Relaxed) && self.is_deserted.swap(false, Ordering::Relaxed)
+    }
+
+    /// The frame path was told that there are no leases.
+    pub(crate) fn set_no_leases(&self, errno: OsError) {
+        self.no_leases_errno.store(errno.code(), Ordering::Relaxed);
+    }
+
+    fn take_no_leases(&self) -> Option<OsError> {
+        let errno = self.no_leases_errno.swap(0, Ordering::Relaxed);
+        (errno != 0).then(|| OsError::of_code(errno))
     }
 
     pub(crate) fn source(&self) -> SourceState {
@@ -352,6 +364,9 @@ impl<'k> Keeper<'k> {
             return;
         };
         pair.set_heartbeat(self.heartbeat_ns());
+        if let Some(errno) = camera.shared.take_no_leases() {
+            tracing::warn!(camera = %camera.id, "the kernel does not say whether anybody has the files open ({errno}); frames are exported all the time");
+        }
         // The frame path tells these itself; this is for a pair that it has not taken over yet.
         pair.live().tell(camera.shared.source().to_state());
         pair.live().tell_frame_period(camera.shared.period_ns.load(Ordering::Relaxed));
