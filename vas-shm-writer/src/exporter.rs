@@ -515,3 +515,35 @@ impl Drop for Camera {
 fn lock(cameras: &Mutex<HashSet<CameraId>>) -> MutexGuard<'_, HashSet<CameraId>> {
     cameras.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::Stamp;
+    use std::time::Instant;
+    use vas_shm_proto::Color;
+
+    // Proves IDLE-3.
+    #[test]
+    fn a_reader_that_came_after_the_look_which_found_nobody_misses_no_frame() {
+        let folder = tempfile::tempdir_in(vas_test_support::shared_memory()).unwrap();
+        let base = folder.path().join("vas");
+        let exporter = Exporter::start(ExporterConfig::new(&base)).unwrap();
+        let mut camera = exporter.camera(CameraId::new("front").unwrap()).unwrap();
+        let format = PictureFormat::new(64, 48, Color::UNSPECIFIED);
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while camera.slot(format).err() != Some(NotExported::Idle) {
+            assert!(Instant::now() < deadline, "the files were never made");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        let reader = std::fs::File::open(base.join("front/frame.meta")).unwrap();
+        camera.slot(format).expect("somebody is attached").publish(Stamp::now());
+        // Between two frames the last reader went, the library's thread looked, and another one came.
+        camera.shared.set_deserted(true);
+        camera.slot(format).expect("what decides is the answer of this moment").publish(Stamp::now());
+        // And none came.
+        drop(reader);
+        camera.shared.set_deserted(true);
+        assert_eq!(camera.slot(format).err(), Some(NotExported::Idle));
+    }
+}

@@ -113,6 +113,11 @@ impl Shared {
         self.is_attached.store(is_attached, Ordering::Relaxed);
     }
 
+    /// This thread found nobody attached.
+    pub(crate) fn set_deserted(&self, is_deserted: bool) {
+        self.is_deserted.store(is_deserted, Ordering::Relaxed);
+    }
+
     /// The frame path asks whether its readers seem to have gone.
     pub(crate) fn take_deserted(&self) -> bool {
         // Looked at first: a frame path whose readers stay stores nothing here.
@@ -375,7 +380,7 @@ impl<'k> Keeper<'k> {
         } else if now >= camera.probe_at {
             camera.probe_at = now + PROBE_INTERVAL;
             let is_deserted = pair.live().has_readers() == Ok(false);
-            camera.shared.is_deserted.store(is_deserted, Ordering::Relaxed);
+            camera.shared.set_deserted(is_deserted);
         }
         if camera.names_are_ours(self.config) {
             return;

@@ -130,22 +130,28 @@ fn a_program_that_changes_its_user_after_the_start_exports_all_the_time_and_says
     let mut camera = exporter.camera(id("changed-its-user")).unwrap();
     until("files", || (camera.slot(SMALL).err() == Some(NotExported::Idle)).then_some(()));
     // The frame path alone changes: the kernel gives leases to the owner of a file, and it is that no more.
-    let _camera = std::thread::spawn(move || {
-        let uid = rustix::process::Uid::from_raw(OTHER_USER);
-        rustix::thread::set_thread_res_uid(uid, uid, uid).unwrap();
-        for _ in 0..100 {
-            camera.slot(SMALL).expect("nobody can be asked, so everybody is served").publish(Stamp::now());
-        }
-        assert_eq!(camera.counters().published, 100);
-        camera
-    })
-    .join()
-    .unwrap();
     let said = || -> Vec<String> {
         let said = said_with("the kernel does not say whether anybody has the files open");
         said.into_iter().filter(|line| line.contains("changed-its-user")).collect()
     };
-    until("it is said", || (!said().is_empty()).then_some(()));
+    let meta = open(&base.meta("changed-its-user"));
+    std::thread::spawn(move || {
+        let uid = rustix::process::Uid::from_raw(OTHER_USER);
+        rustix::thread::set_thread_res_uid(uid, uid, uid).unwrap();
+        let frame = |camera: &mut Camera| {
+            camera.slot(SMALL).expect("nobody can be asked, so everybody is served").publish(Stamp::now());
+        };
+        (0..100).for_each(|_| frame(&mut camera));
+        assert_eq!(camera.counters().published, 100);
+        until("it is said", || (!said().is_empty()).then_some(()));
+        let then = word_u64(&meta, HEARTBEAT);
+        until("two heartbeats, with each of which it could be said again", || {
+            frame(&mut camera);
+            (word_u64(&meta, HEARTBEAT) > then + 600_000_000).then_some(())
+        });
+    })
+    .join()
+    .unwrap();
     let said = said();
     assert_eq!(said.len(), 1, "{said:?}");
     assert!(said[0].contains("Permission denied"), "{said:?}");
