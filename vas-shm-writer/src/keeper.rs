@@ -704,6 +704,14 @@ mod tests {
     }
 
     #[test]
+    fn that_nobody_was_found_is_asked_about_once() {
+        let shared = Shared::default();
+        shared.set_deserted(true);
+        assert!(shared.take_deserted());
+        assert!(!shared.take_deserted(), "else each frame would ask the kernel until the next look");
+    }
+
+    #[test]
     fn a_wait_for_readers_that_lasts_is_looked_at_less_often() {
         let quick = Trouble::Readers { patience_over: false }.retry();
         assert!(Trouble::Readers { patience_over: true }.retry() >= 5 * quick);
