@@ -290,6 +290,36 @@ mod tests {
         }
     }
 
+    // Proves COLOR-4. Numbers below 16 and above 240, which any conversion from full to limited range would change.
+    #[test]
+    fn full_range_keeps_its_numbers_and_is_said_whether_it_is_interleaved_or_scaled() {
+        let Ok(base) =
+            tempfile::Builder::new().prefix("vas-full-").tempdir_in(vas_test_support::shared_memory())
+        else {
+            return vas_test_support::skipped("no directory in shared memory");
+        };
+        let clips = tempfile::tempdir().unwrap();
+        let mut ways = Ways::default();
+        for (format, is_scaled) in [("yuvj420p", false), ("yuvj422p", true), ("yuvj444p", true)] {
+            // The filters that make the clip spread these to the full range.
+            for limited in [24, 230] {
+                let mjpeg = ["-c:v", "mjpeg", "-q:v", "1"];
+                let Some(picture) = picture(clips.path(), limited, "pc", format, &mjpeg) else { return };
+                let what = format!("{format} {limited}");
+                let name = crate::av::frame::pixel_format_name(picture.pixel_format());
+                assert_eq!(name, format, "{what}: decoded as another format");
+                let way = convert::way(picture.pixel_format());
+                assert_eq!(matches!(way, Way::Scale(_)), is_scaled, "{what}");
+                assert_eq!(convert::color(&picture).range, ColorRange::Full, "{what}");
+                let decoded = |plane| picture.plane(plane, 1, 1).expect("a plane").data[0];
+                let expected = (decoded(0), decoded(1));
+                let is_telling = |number| (1..16).contains(&number) || (241..255).contains(&number);
+                assert!(is_telling(expected.0) && is_telling(expected.1), "{what}: a clip of {expected:?}");
+                assert_eq!(published(base.path(), &picture, &mut ways), expected, "{what}");
+            }
+        }
+    }
+
     // Proves COLOR-4.
     #[test]
     fn grey_pictures_keep_their_numbers_and_their_range() {

@@ -5,6 +5,8 @@
 //! or handed on as raw pointers for which the caller answers.
 #![allow(unsafe_code, reason = "the one module of this crate that touches the mappings")]
 
+mod copy;
+
 use memmap2::{MmapOptions, MmapRaw};
 use std::fs::File;
 use std::io;
@@ -198,54 +200,6 @@ impl RawNv12<'_> {
         let from = unsafe { self.base.add(offset as usize) };
         // SAFETY: out.len() bytes from there lie in the frame (asserted above); out is a private buffer of that many bytes,
         // so the two do not overlap.
-        unsafe { copy_from_shared(from, out.as_mut_ptr(), out.len()) }
+        unsafe { copy::from_shared(from, out.as_mut_ptr(), out.len()) }
     }
-}
-
-/// Copies bytes that another process may be writing.
-///
-/// One opaque block of assembly: for the compiler it may read and write anything, so it stays on its side of every fence,
-/// and no Rust-level access to shared memory takes place. `rep movsb` measured as fast as libc's memcpy or faster at picture
-/// sizes.
-///
-/// # Safety
-/// `from` must be readable and `to` writable for `len` bytes, and they must not overlap.
-#[cfg(target_arch = "x86_64")]
-unsafe fn copy_from_shared(from: *const u8, to: *mut u8, len: usize) {
-    // SAFETY: rep movsb copies rcx bytes from rsi to rdi, which the caller vouches for; the direction flag is clear by the
-    // ABI; no stack is used.
-    unsafe {
-        std::arch::asm!(
-            "rep movsb",
-            inout("rcx") len => _,
-            inout("rdi") to => _,
-            inout("rsi") from => _,
-            options(nostack, preserves_flags)
-        );
-    }
-}
-
-/// Copies bytes that another process may be writing, with relaxed atomic loads of eight bytes where `from` is aligned.
-///
-/// # Safety
-/// `from` must be readable and `to` writable for `len` bytes, and they must not overlap.
-#[cfg(not(target_arch = "x86_64"))]
-unsafe fn copy_from_shared(from: *const u8, to: *mut u8, len: usize) {
-    use std::sync::atomic::AtomicU8;
-    let byte = |at: usize| {
-        // SAFETY: at < len, so the byte is readable (caller); a byte is always aligned.
-        let value = unsafe { (*from.add(at).cast::<AtomicU8>()).load(Ordering::Relaxed) };
-        // SAFETY: at < len, so the byte is writable (caller).
-        unsafe { to.add(at).write(value) }
-    };
-    let head = from.align_offset(8).min(len);
-    (0..head).for_each(&byte);
-    let words = (len - head) / 8;
-    for at in (0..words).map(|i| head + i * 8) {
-        // SAFETY: at + 8 <= len, and from + at is a multiple of 8.
-        let value = unsafe { (*from.add(at).cast::<AtomicU64>()).load(Ordering::Relaxed) };
-        // SAFETY: at + 8 <= len, so eight bytes are writable (caller), at any alignment.
-        unsafe { to.add(at).cast::<u64>().write_unaligned(value) }
-    }
-    (head + words * 8..len).for_each(&byte);
 }

@@ -229,7 +229,6 @@ impl Exporter {
             last: None,
             is_stopped: false,
             counters: CameraCounters::default(),
-            row: Vec::new(),
         };
         self.keeper.send(Message::Register { id, shared }).map_err(|_| CameraError::ShutDown(id))?;
         Ok(camera)
@@ -345,8 +344,6 @@ pub struct Camera {
     last: Option<(FrameId, u64)>,
     is_stopped: bool,
     counters: CameraCounters,
-    // Where a row of chroma is interleaved; kept between frames so that none allocates.
-    pub(crate) row: Vec<u8>,
 }
 
 impl Camera {

@@ -158,42 +158,16 @@ impl<'c> Slot<'c> {
     /// # Errors
     /// A plane that does not hold the picture; nothing was written.
     pub fn write_nv12(&mut self, luma: Plane<'_>, chroma: Plane<'_>) -> Result<(), FillError> {
-        let picture = *self.picture();
-        let (rows, row_bytes) = (picture.height() as usize, picture.width() as usize);
-        let (chroma_rows, chroma_row_bytes) =
-            (picture.chroma_rows() as usize, picture.chroma_row_bytes() as usize);
-        luma.check("luma", row_bytes, rows)?;
-        chroma.check("chroma", chroma_row_bytes, chroma_rows)?;
-        let mut planes = self.planes();
-        copy_plane(&mut planes, 0, luma, row_bytes, rows);
-        copy_plane(&mut planes, picture.uv_offset(), chroma, chroma_row_bytes, chroma_rows);
-        Ok(())
+        fill_nv12(&mut self.planes(), luma, chroma)
     }
 
-    /// Converts a planar 4:2:0 picture on its way in: luma is copied, the two chroma planes are interleaved. With any strides;
+    /// Converts a planar 4:2:0 picture on its way in: luma is copied, the two chroma planes are interleaved, each byte once. With any strides;
     /// the values are not touched, so full range stays full range.
     ///
     /// # Errors
     /// A plane that does not hold the picture; nothing was written.
     pub fn write_yuv420p(&mut self, luma: Plane<'_>, cb: Plane<'_>, cr: Plane<'_>) -> Result<(), FillError> {
-        let picture = *self.picture();
-        let (rows, row_bytes) = (picture.height() as usize, picture.width() as usize);
-        let (chroma_rows, pairs) = (picture.chroma_rows() as usize, picture.chroma_row_bytes() as usize / 2);
-        luma.check("luma", row_bytes, rows)?;
-        cb.check("cb", pairs, chroma_rows)?;
-        cr.check("cr", pairs, chroma_rows)?;
-        // A row is interleaved in private memory that stays in the first-level cache, and copied from there: the compiler
-        // vectorises the first, and the second is the one way by which pixels go into shared memory.
-        let mut row = std::mem::take(&mut self.camera.row);
-        row.resize(pairs * 2, 0);
-        let mut planes = self.live.map().planes(self.offset, self.live.picture());
-        copy_plane(&mut planes, 0, luma, row_bytes, rows);
-        for y in 0..chroma_rows {
-            interleave(cb.row(y, pairs), cr.row(y, pairs), &mut row);
-            planes.copy_in(picture.uv_offset() + y as u64 * u64::from(picture.stride_bytes()), &row);
-        }
-        self.camera.row = row;
-        Ok(())
+        fill_yuv420p(&mut self.planes(), luma, cb, cr)
     }
 
     /// Hands the frame to the readers and returns its number. Never waits, calls nothing, allocates nothing.
@@ -213,6 +187,38 @@ impl Drop for Slot<'_> {
     }
 }
 
+fn fill_nv12(planes: &mut RawPlanes<'_>, luma: Plane<'_>, chroma: Plane<'_>) -> Result<(), FillError> {
+    let picture = *planes.picture();
+    let (rows, row_bytes) = (picture.height() as usize, picture.width() as usize);
+    let (chroma_rows, chroma_row_bytes) =
+        (picture.chroma_rows() as usize, picture.chroma_row_bytes() as usize);
+    luma.check("luma", row_bytes, rows)?;
+    chroma.check("chroma", chroma_row_bytes, chroma_rows)?;
+    copy_plane(planes, 0, luma, row_bytes, rows);
+    copy_plane(planes, picture.uv_offset(), chroma, chroma_row_bytes, chroma_rows);
+    Ok(())
+}
+
+fn fill_yuv420p(
+    planes: &mut RawPlanes<'_>,
+    luma: Plane<'_>,
+    cb: Plane<'_>,
+    cr: Plane<'_>,
+) -> Result<(), FillError> {
+    let picture = *planes.picture();
+    let (rows, row_bytes) = (picture.height() as usize, picture.width() as usize);
+    let (chroma_rows, pairs) = (picture.chroma_rows() as usize, picture.chroma_row_bytes() as usize / 2);
+    luma.check("luma", row_bytes, rows)?;
+    cb.check("cb", pairs, chroma_rows)?;
+    cr.check("cr", pairs, chroma_rows)?;
+    copy_plane(planes, 0, luma, row_bytes, rows);
+    for y in 0..chroma_rows {
+        let offset = picture.uv_offset() + y as u64 * u64::from(picture.stride_bytes());
+        planes.interleave_in(offset, cb.row(y, pairs), cr.row(y, pairs));
+    }
+    Ok(())
+}
+
 fn copy_plane(planes: &mut RawPlanes<'_>, offset: u64, from: Plane<'_>, row_bytes: usize, rows: usize) {
     let stride = planes.picture().stride_bytes();
     if from.stride_bytes == row_bytes && row_bytes == stride as usize {
@@ -225,9 +231,142 @@ fn copy_plane(planes: &mut RawPlanes<'_>, offset: u64, from: Plane<'_>, row_byte
     }
 }
 
-fn interleave(cb: &[u8], cr: &[u8], out: &mut [u8]) {
-    for ((pair, &cb), &cr) in out.chunks_exact_mut(2).zip(cb).zip(cr) {
-        pair[0] = cb;
-        pair[1] = cr;
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::map::stand_in::filled;
+    use proptest::prelude::*;
+
+    /// What a slot holds before; and what stands in front of it and behind it.
+    const BEFORE: u8 = 0xA5;
+    /// What lies between the rows of the server's pictures, and must not be seen in a slot.
+    const PRIVATE: u8 = 0x5A;
+    const MARGIN: usize = 64;
+
+    /// A plane of `rows` rows, each byte like none of its neighbours and neither of the two above; as short as it may be.
+    #[derive(Clone, Debug)]
+    struct Picture {
+        data: Vec<u8>,
+        row_bytes: usize,
+        stride_bytes: usize,
+    }
+
+    impl Picture {
+        fn new(row_bytes: usize, rows: usize, padding_bytes: usize, seed: usize) -> Self {
+            let stride_bytes = row_bytes + padding_bytes;
+            let mut data = vec![PRIVATE; stride_bytes * (rows - 1) + row_bytes];
+            for (y, row) in data.chunks_mut(stride_bytes).enumerate() {
+                for (x, byte) in row.iter_mut().take(row_bytes).enumerate() {
+                    let value = (x * 7 + y * 31 + seed) % 254;
+                    // 0 to 255 without the two.
+                    *byte = [value, value + 1, value + 2]
+                        .map(|value| value as u8)
+                        .into_iter()
+                        .find(|value| ![BEFORE, PRIVATE].contains(value))
+                        .unwrap_or_default();
+                }
+            }
+            Self { data, row_bytes, stride_bytes }
+        }
+
+        fn plane(&self) -> Plane<'_> {
+            Plane::new(&self.data, self.stride_bytes)
+        }
+
+        fn row(&self, y: usize) -> &[u8] {
+            &self.data[y * self.stride_bytes..][..self.row_bytes]
+        }
+    }
+
+    /// The slot as a plain model has it: rows where the format says, everything else untouched.
+    fn model(nv12: &Nv12, luma: &Picture, chroma_rows: &[Vec<u8>]) -> Vec<u8> {
+        let mut memory = vec![BEFORE; 2 * MARGIN + nv12.data_size() as usize];
+        let (stride, uv) = (nv12.stride_bytes() as usize, nv12.uv_offset() as usize);
+        for y in 0..nv12.height() as usize {
+            let row = luma.row(y);
+            memory[MARGIN + y * stride..][..row.len()].copy_from_slice(row);
+        }
+        for (y, row) in chroma_rows.iter().enumerate() {
+            memory[MARGIN + uv + y * stride..][..row.len()].copy_from_slice(row);
+        }
+        memory
+    }
+
+    /// Compares without printing thousands of bytes.
+    fn assert_same(what: &str, found: &[u8], expected: &[u8]) -> Result<(), TestCaseError> {
+        let at = found.iter().zip(expected).position(|(found, expected)| found != expected);
+        prop_assert!(found.len() == expected.len() && at.is_none(), "{what}: differs at {at:?}");
+        Ok(())
+    }
+
+    fn sizes() -> impl Strategy<Value = (u32, u32)> {
+        // Every width up to several blocks of every kernel, and those around multiples of the stride's alignment.
+        let near = (1_u32..6, -1_i32..2).prop_map(|(times, off)| (times * 64).saturating_add_signed(off));
+        (prop_oneof![1_u32..300, near], 1_u32..10)
+    }
+
+    proptest! {
+        // Proves PUB-7.
+        #[test]
+        fn planes_with_any_strides_fill_a_slot_as_the_model_does_and_leave_the_rest_of_it_alone(
+            (width, height) in sizes(),
+            padding in (0_usize..100, 0_usize..100, 0_usize..100),
+            seed in 0_usize..254,
+        ) {
+            let nv12 = Nv12::for_picture(width, height).unwrap();
+            let (pairs, chroma_rows) = (nv12.chroma_row_bytes() as usize / 2, nv12.chroma_rows() as usize);
+            let luma = Picture::new(width as usize, height as usize, padding.0, seed);
+            let chroma = Picture::new(2 * pairs, chroma_rows, padding.1, seed + 50);
+            let rows: Vec<_> = (0..chroma_rows).map(|y| chroma.row(y).to_vec()).collect();
+            let expected = model(&nv12, &luma, &rows);
+            for (kernels, found) in filled(&nv12, BEFORE, MARGIN, |planes| {
+                fill_nv12(planes, luma.plane(), chroma.plane()).unwrap();
+            }) {
+                assert_same(&format!("nv12 by {kernels}"), &found, &expected)?;
+            }
+
+            let cb = Picture::new(pairs, chroma_rows, padding.1, seed + 100);
+            let cr = Picture::new(pairs, chroma_rows, padding.2, seed + 200);
+            let pair = |y| cb.row(y).iter().zip(cr.row(y)).flat_map(|(&cb, &cr)| [cb, cr]).collect();
+            let rows: Vec<_> = (0..chroma_rows).map(pair).collect();
+            let expected = model(&nv12, &luma, &rows);
+            for (kernels, found) in filled(&nv12, BEFORE, MARGIN, |planes| {
+                fill_yuv420p(planes, luma.plane(), cb.plane(), cr.plane()).unwrap();
+            }) {
+                assert_same(&format!("yuv420p by {kernels}"), &found, &expected)?;
+            }
+        }
+
+        #[test]
+        fn planes_of_any_length_and_stride_fill_a_slot_or_are_refused_and_then_nothing_is_written(
+            (width, height) in sizes(),
+            strides in (0_usize..700, 0_usize..700, 0_usize..700),
+            lengths in (0_usize..8000, 0_usize..4000, 0_usize..4000),
+            stride in prop_oneof![Just(None), Just(Some(usize::MAX)), Just(Some(usize::MAX / 2))],
+        ) {
+            let nv12 = Nv12::for_picture(width, height).unwrap();
+            let memory = [lengths.0, lengths.1, lengths.2].map(|len| vec![PRIVATE; len]);
+            let plane = |index: usize, stride_bytes| Plane::new(&memory[index], stride.unwrap_or(stride_bytes));
+            let [luma, cb, cr] = [plane(0, strides.0), plane(1, strides.1), plane(2, strides.2)];
+            let holds = |plane: &Plane<'_>, row_bytes: u32, rows: u32| {
+                let need = plane.stride_bytes as u128 * u128::from(rows - 1) + u128::from(row_bytes);
+                plane.stride_bytes as u128 >= u128::from(row_bytes) && plane.data.len() as u128 >= need
+            };
+            let (row, chroma_row, chroma_rows) = (width, nv12.chroma_row_bytes(), nv12.chroma_rows());
+            let nv12_fits = holds(&luma, row, height) && holds(&cb, chroma_row, chroma_rows);
+            let planar_fits = holds(&luma, row, height)
+                && holds(&cb, chroma_row / 2, chroma_rows)
+                && holds(&cr, chroma_row / 2, chroma_rows);
+            for (kernels, found) in filled(&nv12, BEFORE, MARGIN, |planes| {
+                assert_eq!(fill_nv12(planes, luma, cb).is_ok(), nv12_fits);
+            }) {
+                prop_assert_eq!(found.contains(&PRIVATE), nv12_fits, "nv12 by {}", kernels);
+            }
+            for (kernels, found) in filled(&nv12, BEFORE, MARGIN, |planes| {
+                assert_eq!(fill_yuv420p(planes, luma, cb, cr).is_ok(), planar_fits);
+            }) {
+                prop_assert_eq!(found.contains(&PRIVATE), planar_fits, "yuv420p by {}", kernels);
+            }
+        }
     }
 }

@@ -5,6 +5,9 @@
 //! through, or written by foreign code through raw pointers.
 #![allow(unsafe_code, reason = "the one module of this crate that touches the mappings")]
 
+mod copy;
+
+use copy::Kernels;
 use memmap2::{Advice, MmapOptions, MmapRaw};
 use rustix::io::Errno;
 use std::fs::File;
@@ -64,7 +67,7 @@ impl PairMap {
         assert!(end.is_some_and(|end| end <= self.data.len() as u64), "a slot lies inside its mapping");
         // SAFETY: offset is at most the length of the mapping (asserted above).
         let base = unsafe { self.data.as_mut_ptr().add(offset as usize) };
-        RawPlanes { base, picture, slot: PhantomData }
+        RawPlanes { base, picture, kernels: Kernels::CHOSEN, slot: PhantomData }
     }
 }
 
@@ -110,6 +113,7 @@ fn store_fence() {
 pub struct RawPlanes<'s> {
     base: *mut u8,
     picture: &'s Nv12,
+    kernels: Kernels,
     slot: PhantomData<&'s mut ()>,
 }
 
@@ -143,62 +147,33 @@ impl RawPlanes<'_> {
     /// # Panics
     /// If they would not lie inside the frame.
     pub(crate) fn copy_in(&mut self, offset: u64, bytes: &[u8]) {
-        let end = offset.checked_add(bytes.len() as u64);
-        assert!(end.is_some_and(|end| end <= self.picture.data_size()), "a copy stays inside its frame");
-        // SAFETY: offset <= data_size, and data_size bytes from base lie in the mapping (PairMap::planes).
-        let to = unsafe { self.base.add(offset as usize) };
-        // SAFETY: bytes.len() bytes from there lie in the frame (asserted above); bytes is private memory, so the two do not
-        // overlap.
-        unsafe { copy_to_shared(bytes.as_ptr(), to, bytes.len()) }
+        let to = self.place(offset, bytes.len());
+        // SAFETY: bytes.len() bytes from there lie in the frame (place); bytes is private memory, so the two do not overlap.
+        unsafe { self.kernels.copy(bytes.as_ptr(), to, bytes.len()) }
     }
-}
 
-/// Copies bytes to where other processes may be reading.
-///
-/// One opaque block of assembly: for the compiler it may read and write anything, so it stays on its side of every fence,
-/// and no Rust-level access to shared memory takes place. `rep movsb` measured as fast as libc's memcpy or faster at picture
-/// sizes; unlike that it never uses non-temporal stores, after which readers read three times slower.
-///
-/// # Safety
-/// `from` must be readable and `to` writable for `len` bytes, and they must not overlap.
-#[cfg(target_arch = "x86_64")]
-unsafe fn copy_to_shared(from: *const u8, to: *mut u8, len: usize) {
-    // SAFETY: rep movsb copies rcx bytes from rsi to rdi, which the caller vouches for; the direction flag is clear by the
-    // ABI; no stack is used.
-    unsafe {
-        std::arch::asm!(
-            "rep movsb",
-            inout("rcx") len => _,
-            inout("rdi") to => _,
-            inout("rsi") from => _,
-            options(nostack, preserves_flags)
+    /// Writes pairs of a byte of `cb` and a byte of `cr` into the frame, from `offset` bytes after its start.
+    ///
+    /// # Panics
+    /// If there are more bytes in one than in the other, or the pairs would not lie inside the frame.
+    pub(crate) fn interleave_in(&mut self, offset: u64, cb: &[u8], cr: &[u8]) {
+        assert_eq!(cb.len(), cr.len(), "a pair has both of its bytes");
+        let to = self.place(offset, cb.len().saturating_mul(2));
+        // SAFETY: both have cb.len() bytes (asserted), and twice as many from there lie in the frame (place); both are private
+        // memory, so nothing overlaps.
+        unsafe { self.kernels.interleave(cb.as_ptr(), cr.as_ptr(), to, cb.len()) }
+    }
+
+    /// The address of `len` bytes that begin `offset` bytes after the frame's start.
+    fn place(&mut self, offset: u64, len: usize) -> *mut u8 {
+        let end = offset.checked_add(len as u64);
+        assert!(
+            end.is_some_and(|end| end <= self.picture.data_size()),
+            "what is written stays inside its frame"
         );
+        // SAFETY: offset <= data_size, and data_size bytes from base lie in the mapping (PairMap::planes).
+        unsafe { self.base.add(offset as usize) }
     }
-}
-
-/// Copies bytes to where other processes may be reading, with relaxed atomic stores of eight bytes where `to` is aligned.
-///
-/// # Safety
-/// `from` must be readable and `to` writable for `len` bytes, and they must not overlap.
-#[cfg(not(target_arch = "x86_64"))]
-unsafe fn copy_to_shared(from: *const u8, to: *mut u8, len: usize) {
-    use std::sync::atomic::AtomicU8;
-    let byte = |at: usize| {
-        // SAFETY: at < len, so the byte is readable (caller).
-        let value = unsafe { from.add(at).read() };
-        // SAFETY: at < len, so the byte is writable (caller); a byte is always aligned.
-        unsafe { (*to.add(at).cast::<AtomicU8>()).store(value, Ordering::Relaxed) }
-    };
-    let head = to.align_offset(8).min(len);
-    (0..head).for_each(&byte);
-    let words = (len - head) / 8;
-    for at in (0..words).map(|i| head + i * 8) {
-        // SAFETY: at + 8 <= len, so eight bytes are readable (caller), at any alignment.
-        let value = unsafe { from.add(at).cast::<u64>().read_unaligned() };
-        // SAFETY: at + 8 <= len, and to + at is a multiple of 8.
-        unsafe { (*to.add(at).cast::<AtomicU64>()).store(value, Ordering::Relaxed) }
-    }
-    (head + words * 8..len).for_each(&byte);
 }
 
 /// `F_SETSIG` of fcntl(2), `asm-generic/fcntl.h`; the libc crate does not have it for every Linux target.
@@ -230,6 +205,29 @@ fn fcntl(file: &impl AsFd, command: libc::c_int, argument: libc::c_int) -> Resul
         return Err(Errno::from_raw_os_error(errno));
     }
     Ok(())
+}
+
+/// Planes in private memory, written by each kind of kernels: for tests of what fills them.
+#[cfg(test)]
+pub(crate) mod stand_in {
+    use super::*;
+
+    /// What every kind of kernels makes of memory that holds `around` in each byte, when `work` fills a frame which begins
+    /// `place` bytes after its start.
+    pub(crate) fn filled(
+        picture: &Nv12,
+        around: u8,
+        place: usize,
+        work: impl Fn(&mut RawPlanes<'_>),
+    ) -> Vec<(&'static str, Vec<u8>)> {
+        let kinds = copy::KERNELS.iter().map(|&(name, kernels)| {
+            let mut memory = vec![around; 2 * place + picture.data_size() as usize];
+            let base = memory[place..].as_mut_ptr();
+            work(&mut RawPlanes { base, picture, kernels, slot: PhantomData });
+            (name, memory)
+        });
+        kinds.collect()
+    }
 }
 
 #[cfg(test)]

@@ -30,6 +30,8 @@ const UNSAFE_PLACES: &[&str] = &[
     "vas-shm-writer/src/map.rs",
     "vas-shm-reader/src/map.rs",
     "vas-ingest/src/av/",
+    "vas-ingest/benches/copy/swscale.rs",
+    "bench/copy/src/kernels.rs",
     "tests/e2e/src/attempt.rs",
     "tests/interop/src/lease.rs",
     "tests/torture/src/os.rs",

@@ -2,6 +2,7 @@
 
 mod address;
 mod api;
+mod bench;
 mod ci;
 mod clauses;
 mod clips;
@@ -115,6 +116,11 @@ enum Verb {
     Torture(torture::Options),
     /// What publishing a frame costs a server with 0, 1 and 16 readers, stopped ones and killed ones
     Isolation(isolation::Options),
+    /// Measure again what decisions were made by (docs/decisions); by hand
+    Bench {
+        #[command(subcommand)]
+        verb: bench::Verb,
+    },
     /// The algorithm as shipped under model checkers, and mutants that have to be caught
     Model {
         /// Explore in full what the quick form bounds, and what it leaves out; run herd7 where it is installed
@@ -162,6 +168,7 @@ fn carry_out(verb: Verb) -> Outcome {
         Verb::Release(options) => release::command(&workspace()?, &options),
         Verb::Torture(options) => torture::command(&workspace()?, &options),
         Verb::Isolation(options) => isolation::command(&workspace()?, &options),
+        Verb::Bench { verb } => bench::command(&workspace()?, &verb),
         Verb::Model { long } => model::command(&workspace()?, long),
         Verb::Sanitize(options) => sanitize::command(&workspace()?, &options),
         Verb::Fuzz(options) => fuzz::command(&workspace()?, &options),

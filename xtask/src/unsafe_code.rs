@@ -355,6 +355,8 @@ fn inventory(code: &str) -> BTreeMap<String, Count> {
                     "extern" if next(2) == "{" => {
                         ("extern".to_owned(), Count { externs: 1, ..Count::default() })
                     }
+                    // `unsafe fn(u8)`, a type: whoever makes or calls such a thing is counted.
+                    "fn" if next(2) == "(" => continue,
                     "fn" | "extern" => {
                         let ahead = if next(1) == "fn" { 2 } else { 3 };
                         let of = open.iter().rev().flatten().next().filter(|name| name.starts_with("impl "));
@@ -443,7 +445,7 @@ mod tests {
              pub(super) RISKY extern \"C\" fn back(p: *mut u8) { RISKY { *p } }\n}\n\
              RISKY impl Send for Map<'_> {}\n\
              macro_rules! field { ($a:expr) => {{ RISKY { $a } }}; }\n\
-             RISKY fn free() {}\n",
+             RISKY fn free() {}\nstruct Table { f: RISKY fn(*const u8) }\n",
         );
         assert_eq!(
             found(&source),
