@@ -8,7 +8,7 @@
 //! | everything else | swscale, writing into the slot |
 //!
 //! Formats whose name has a J are their plain twins with full range: the numbers are kept as they are and the range is
-//! told to readers. swscale, asked to convert a J format, would squeeze the numbers and take thirty times as long. Grey of any depth keeps its numbers and its range in
+//! told to readers. swscale, asked to convert a J format, would squeeze the numbers and take about ten times as long. Grey of any depth keeps its numbers and its range in
 //! the same way.
 
 use crate::av::frame::{Frame, RawColor, is_rgb};
