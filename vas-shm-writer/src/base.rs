@@ -1,6 +1,7 @@
 //! The base directory: made if missing, hostile until checked.
 
 use crate::error::{BaseError, OsError};
+use crate::room::Room;
 use rustix::fd::{AsRawFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
@@ -251,12 +252,10 @@ impl Directory {
         rustix::fs::fstat(&self.fd).map_err(|errno| io("fstat", &self.path, errno))
     }
 
-    /// Bytes that the file system still has for us.
-    pub(crate) fn free_bytes(&self) -> Result<u64, BaseError> {
+    /// What the file system and the memory limit still have for us.
+    pub(crate) fn room(&self) -> Result<Room, BaseError> {
         let stat = rustix::fs::fstatvfs(&self.fd).map_err(|errno| io("fstatvfs", &self.path, errno))?;
-        // A tmpfs without a limit says that it has no blocks at all.
-        let is_unlimited = stat.f_blocks == 0;
-        Ok(if is_unlimited { u64::MAX } else { stat.f_bavail.saturating_mul(stat.f_frsize) })
+        Ok(Room::of(&stat, &self.path))
     }
 
     /// Makes a file that nobody had made before, readable by the group and by nobody else.

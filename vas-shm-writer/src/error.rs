@@ -159,7 +159,7 @@ pub enum NotExported {
     /// The files for this format are being made; the first frames of a camera, and of a new geometry, end here.
     #[error("the files are being made")]
     Preparing,
-    /// The file system has no room for them.
+    /// The file system has no room for them, or a memory limit leaves none ([`crate::Room`]).
     #[error("there is no room for the files")]
     NoRoom,
     /// Another process exports this camera.

@@ -7,6 +7,7 @@ use crate::frame::{PictureFormat, Slot};
 use crate::guard::{self, Guard, Leftovers};
 use crate::keeper::{self, Message, Shared, Want};
 use crate::pair::Live;
+use crate::room::CameraMemory;
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -95,6 +96,13 @@ impl ExporterConfig {
     pub fn slots(mut self, slots: SlotCount) -> Self {
         self.slots = slots;
         self
+    }
+
+    /// What the export of a camera with such pictures takes of the tmpfs and of this process's memory; `None`: its size cannot be
+    /// exported. What there is for it says [`Room::at`](crate::Room::at).
+    #[must_use]
+    pub fn memory(&self, format: PictureFormat) -> Option<CameraMemory> {
+        CameraMemory::new(format, self.slots)
     }
 
     /// Chooses when pixels are copied.

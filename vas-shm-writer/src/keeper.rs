@@ -12,6 +12,7 @@ use crate::exporter::{ExportWhen, ExporterConfig, Heartbeat, SourceState};
 use crate::frame::PictureFormat;
 use crate::guard::{self, Guard};
 use crate::pair::{Birth, BuildError, Live, Pair, Retired};
+use crate::room::Shortage;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU64, Ordering};
@@ -152,11 +153,8 @@ pub(crate) enum Message {
 enum Trouble {
     #[error("another process exports this camera ({} is locked); trying again every second", .lock.display())]
     Held { lock: PathBuf, patience_over: bool },
-    #[error(
-        "no room in {}: {need_bytes} bytes are needed, {free_bytes} are free; make room or mount a larger tmpfs there (a container: a larger shm size); the camera goes on, its export is tried again every 3 seconds",
-        .base.display()
-    )]
-    NoRoom { base: PathBuf, need_bytes: u64, free_bytes: u64 },
+    #[error("no room in {}: {shortage}; the camera goes on, its export is tried again every 3 seconds", .base.display())]
+    NoRoom { base: PathBuf, shortage: Shortage },
     /// The memory of an earlier pair is needed first.
     #[error(
         "no room beside files that were replaced or stopped and that a reader still has open; new ones are made once it closes them, at the latest 10 seconds after their end"
@@ -171,7 +169,7 @@ impl Trouble {
     fn is_same_news(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Held { .. }, Self::Held { .. }) | (Self::Readers { .. }, Self::Readers { .. }) => true,
-            (Self::NoRoom { need_bytes: a, .. }, Self::NoRoom { need_bytes: b, .. }) => a == b,
+            (Self::NoRoom { shortage: a, .. }, Self::NoRoom { shortage: b, .. }) => a.is_same_news(b),
             (Self::Base(a), Self::Base(b)) => a == b,
             _ => false,
         }
@@ -461,7 +459,11 @@ impl<'k> Keeper<'k> {
                 && !camera.shared.is_attached.load(Ordering::Relaxed),
         };
         let size = PairSize::new(&birth.picture, birth.slots);
-        if !self.is_second_pair_at_most(camera, size.total_bytes() <= directory.free_bytes()?, now) {
+        if !self.is_second_pair_at_most(
+            camera,
+            size.total_bytes() <= directory.room()?.file_system.free_bytes,
+            now,
+        ) {
             return Err(camera.wait_for_readers(now));
         }
         let pair = self.build_pair(camera, &directory, &birth, now)?;
@@ -493,7 +495,7 @@ impl<'k> Keeper<'k> {
         birth: &Birth,
         now: Instant,
     ) -> Result<Pair, Trouble> {
-        let has_no_room = |built: &Result<_, _>| matches!(built, Err(BuildError::NoRoom { .. }));
+        let has_no_room = |built: &Result<_, _>| matches!(built, Err(BuildError::NoRoom(_)));
         let mut built = Pair::build(directory, birth);
         if has_no_room(&built) && self.take_back(|retired| !retired.is_empty() && retired.release(now)) {
             built = Pair::build(directory, birth);
@@ -514,12 +516,13 @@ impl<'k> Keeper<'k> {
             built = Pair::build(directory, birth);
         }
         built.map_err(|error| match error {
-            BuildError::NoRoom { need_bytes, free_bytes } => {
+            BuildError::NoRoom(shortage) => {
                 let kept_bytes: u64 = self.retired.iter().map(|(_, retired)| retired.kept_bytes()).sum();
-                if kept_bytes > 0 && need_bytes <= free_bytes.saturating_add(kept_bytes) {
+                if kept_bytes > 0 && shortage.need_bytes <= shortage.spare_bytes().saturating_add(kept_bytes)
+                {
                     return camera.wait_for_readers(now);
                 }
-                Trouble::NoRoom { base: self.config.base.clone(), need_bytes, free_bytes }
+                Trouble::NoRoom { base: self.config.base.clone(), shortage }
             }
             BuildError::Base(error) => error.into(),
         })

@@ -76,6 +76,7 @@
 //! | `base` | the base directory and its checks, free space, opening beneath it |
 //! | `guard` | sole writer per camera; leftovers of a server that was killed |
 //! | `pair` | birth, retirement and removal of the two files |
+//! | `room` | [`CameraMemory`], [`Room`]: what a camera costs, what the file system and the memory limit leave |
 //! | `gate` | keeps the frame path out of a pair whose memory is being given back |
 //! | `map` | the only unsafe: writable mappings, words, copies, leases |
 //!
@@ -96,12 +97,14 @@ mod guard;
 mod keeper;
 mod map;
 mod pair;
+mod room;
 
 pub use clock::monotonic_ns;
 pub use error::{BaseError, CameraError, FillError, NotExported, OsError};
 pub use exporter::{Camera, CameraCounters, ExportWhen, Exporter, ExporterConfig, Heartbeat, SourceState};
 pub use frame::{PictureFormat, Plane, Slot, Stamp};
 pub use map::RawPlanes;
+pub use room::{CameraMemory, FileSystemRoom, Have, MemoryLimit, Room, Shortage};
 pub use vas_shm_proto::words::SlotCountError;
 pub use vas_shm_proto::{CameraId, CameraIdError, Color, ColorRange, FrameId, Nv12, PairSize, SlotCount};
 

@@ -6,6 +6,7 @@ use crate::frame::PictureFormat;
 use crate::gate::Gate;
 use crate::guard::{NEW_DATA_NAME, NEW_META_NAME, punch};
 use crate::map::{PairMap, is_attached};
+use crate::room::Shortage;
 use rustix::fd::OwnedFd;
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
@@ -127,7 +128,7 @@ pub(crate) struct Birth {
 /// Why a pair was not born. Nothing of it is left.
 #[derive(Debug)]
 pub(crate) enum BuildError {
-    NoRoom { need_bytes: u64, free_bytes: u64 },
+    NoRoom(Shortage),
     Base(BaseError),
 }
 
@@ -154,10 +155,11 @@ impl Pair {
     /// names it.
     pub(crate) fn build(directory: &Directory, birth: &Birth) -> Result<Self, BuildError> {
         let size = PairSize::new(&birth.picture, birth.slots);
-        // Asked first: a fallocate that fails halfway would fill the file system for everybody for a moment.
-        let free_bytes = directory.free_bytes()?;
-        if size.total_bytes() > free_bytes {
-            return Err(BuildError::NoRoom { need_bytes: size.total_bytes(), free_bytes });
+        // Asked first: a fallocate that fails halfway would fill the file system for everybody for a moment, and one that exceeds
+        // a memory limit does not fail but ends this process. A successor is to have room too.
+        let need_bytes = size.total_bytes();
+        if let Some(shortage) = directory.room()?.shortage(need_bytes, need_bytes) {
+            return Err(BuildError::NoRoom(shortage));
         }
         let built = Self::build_hidden(directory, birth, size).and_then(|pair| {
             directory.rename(NEW_DATA_NAME, DATA_NAME)?;
@@ -286,9 +288,10 @@ fn allocate(
     rustix::io::retry_on_intr(|| rustix::fs::fallocate(fd, FallocateFlags::empty(), 0, bytes)).map_err(
         |errno| match errno {
             // Somebody else took the room between the question and the allocation, or a quota or a memory limit is in the way.
-            Errno::NOSPC | Errno::DQUOT | Errno::NOMEM => {
-                BuildError::NoRoom { need_bytes, free_bytes: directory.free_bytes().unwrap_or(0) }
-            }
+            Errno::NOSPC | Errno::DQUOT | Errno::NOMEM => match directory.room() {
+                Ok(room) => BuildError::NoRoom(room.to_shortage(need_bytes, need_bytes)),
+                Err(error) => error.into(),
+            },
             errno => BaseError::Io {
                 call: "fallocate",
                 path: directory.path().join(name),
