@@ -16,6 +16,7 @@
 //! | `decode` | packets to frames; which frames are damaged |
 //! | `ring` | the newest decoded frames of a camera |
 //! | `convert`, `export` | what a frame is as NV12; slots, filled and published |
+//! | [`memory`] | what the cameras will cost in shared memory, told before they connect |
 //! | `reconnect`, `clock` | when to try again; pace of files, distance of frames: pure schedules |
 //! | `status` | counters, and the line that tells them |
 //! | [`redact`] | text from outside without passwords |
@@ -29,6 +30,7 @@ pub mod config;
 mod convert;
 mod decode;
 mod export;
+pub mod memory;
 mod reconnect;
 pub mod redact;
 mod ring;

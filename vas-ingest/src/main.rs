@@ -12,6 +12,7 @@ use stderr::Stderr;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 use vas_ingest::config::{Config, EXPORT_ENABLED_VARIABLE, Request};
+use vas_ingest::memory;
 use vas_ingest::redact;
 use vas_ingest::server::{Ended, Server, StartError};
 
@@ -68,6 +69,8 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
+    /// Prints what a camera takes of the shared memory and of the server's, by size of its pictures and number of slots.
+    Memory,
 }
 
 fn main() -> ExitCode {
@@ -91,6 +94,10 @@ fn main() -> ExitCode {
             run(&Request { file: config, cameras: camera, base })
         }
         Command::CheckConfig { config } => check_config(config),
+        Command::Memory => {
+            let _ = std::io::stdout().write_all(memory::table().as_bytes());
+            EXIT_WELL
+        }
     };
     code.into()
 }
@@ -129,7 +136,20 @@ fn check_config(file: PathBuf) -> u8 {
             }
             let ids: Vec<&str> = config.cameras.iter().map(|camera| camera.id.as_str()).collect();
             let export = if config.export.is_some() { "on" } else { "off" };
-            let _ = writeln!(std::io::stdout(), "{name}: cameras {}; export {export}", ids.join(", "));
+            let mut out = std::io::stdout();
+            let _ = writeln!(out, "{name}: cameras {}; export {export}", ids.join(", "));
+            // Of this machine, as it is now: no reason for another exit code.
+            let forecast = config.export.as_ref().map(|export| memory::forecast(export, ids.len()));
+            match forecast {
+                Some(Ok(forecast)) => {
+                    let _ = writeln!(out, "{}", forecast.line);
+                    forecast.warnings.iter().for_each(|warning| say(&format!("vas-ingest: {warning}")));
+                }
+                Some(Err(error)) => {
+                    say(&format!("vas-ingest: how much room there is for the export is not known: {error}"));
+                }
+                None => {}
+            }
             EXIT_WELL
         }
         Err(error) => {

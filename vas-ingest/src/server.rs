@@ -2,8 +2,9 @@
 
 use crate::av;
 use crate::camera::{Camera, Outcome};
-use crate::config::Config;
+use crate::config::{Config, ExportConfig};
 use crate::export::{BaseError, CameraError, Export};
+use crate::memory;
 use crate::redact;
 use crate::source::{RtspSource, Source};
 use crate::status::{Counters, Snapshot};
@@ -123,6 +124,9 @@ impl Server {
         av::log::install();
         let (sender, events) = mpsc::channel();
         let export = config.export.as_ref().map(Export::start).transpose()?;
+        if let Some(export) = &config.export {
+            tell_memory(export, config.cameras.len());
+        }
         let stopper = Stopper { events: sender, stop: Arc::default() };
         let mut server = Self { cameras: Vec::new(), export, events, stopper, started: Instant::now() };
         for camera in config.cameras {
@@ -227,6 +231,17 @@ impl Server {
             camera.tell_total(self.started.elapsed(), exporting);
             tracing::warn!(camera = %camera.id, "its thread does not end (name resolution?), the process ends without it");
         }
+    }
+}
+
+/// What the cameras will cost, once what an earlier server left has been removed.
+fn tell_memory(export: &ExportConfig, cameras: usize) {
+    match memory::forecast(export, cameras) {
+        Ok(forecast) => {
+            tracing::info!("{}", forecast.line);
+            forecast.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+        }
+        Err(error) => tracing::warn!("how much room there is for the export is not known: {error}"),
     }
 }
 

@@ -16,7 +16,8 @@ use vas_shm_proto::{Nv12, PairSize, SlotCount};
 const MIB: u64 = 1 << 20;
 /// What a container gets as /dev/shm from Docker and from Podman unless it is told otherwise.
 const CONTAINER_DEFAULT_BYTES: u64 = 64 * MIB;
-/// The share of a memory limit that no pair may take: the server goes on decoding, and the kernel needs page tables for what it maps.
+/// The share of a memory limit that no pair may take: the server goes on decoding, and the kernel needs page tables for what it
+/// maps.
 const KEPT_BACK_SHARE: u64 = 16;
 /// More than this need not be kept back.
 const KEPT_BACK_MAX_BYTES: u64 = 64 * MIB;
@@ -30,17 +31,17 @@ const NO_LIMIT_BYTES: u64 = 1 << 62;
 ///
 /// let config = ExporterConfig::new("/dev/shm/vas");
 /// let memory = config.memory(PictureFormat::new(1920, 1080, Color::UNSPECIFIED)).expect("a size that can be exported");
-/// assert_eq!(memory.pair_bytes, 9_347_072);
+/// assert_eq!(memory.pair_bytes, 9_342_976);
 /// assert_eq!(memory.peak_bytes, 2 * memory.pair_bytes);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CameraMemory {
-    /// Bytes of the tmpfs while the picture keeps its size: both files. The server maps them whole, so its resident memory has as
-    /// many (as `RssShmem` of /proc/PID/status); they are the same pages and count once.
+    /// Bytes of the tmpfs while the picture keeps its size: both files. The server maps them whole, so its resident memory has
+    /// as many (`RssShmem` of /proc/PID/status); they are the same pages and count once.
     pub pair_bytes: u64,
-    /// The most that there can be, at a change of size or colour: two pairs. What was replaced is given back at once if nobody has it
-    /// open, else ten seconds later.
+    /// The most that there can be, at a change of size or colour: two pairs. What was replaced is given back at once if nobody
+    /// has it open, else ten seconds later.
     pub peak_bytes: u64,
     /// The most inodes: the camera's directory, its lock, and the files of two pairs.
     pub peak_inodes: u64,
@@ -89,8 +90,8 @@ pub struct MemoryLimit {
     pub path: PathBuf,
     /// The limit.
     pub limit_bytes: u64,
-    /// What is in use, without the page cache that has not been used lately: the kernel takes that back first. Monitoring knows this
-    /// number as the working set.
+    /// What is in use, without the page cache that has not been used lately: the kernel takes that back first. Monitoring knows
+    /// this number as the working set.
     pub used_bytes: u64,
 }
 
@@ -523,7 +524,7 @@ mod tests {
     #[test]
     fn the_limit_that_is_named_is_enough_and_a_smaller_one_would_not_be() {
         for used_bytes in [0, 1, 20 * MIB, 333 * MIB + 7, 5000 * MIB] {
-            for need_bytes in [4096, 9_347_072, 400 * MIB] {
+            for need_bytes in [4096, 9_342_976, 400 * MIB] {
                 let told =
                     room(1 << 20, u64::MAX, Some((used_bytes / 2, used_bytes))).shortage(need_bytes, 0);
                 let mib = told.unwrap().enough_mib().unwrap();

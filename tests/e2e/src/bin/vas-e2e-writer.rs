@@ -1,4 +1,5 @@
-//! A server without cameras for the tests: publishes marked pictures flat out until its standard input ends.
+//! A server without cameras for the tests: publishes marked pictures flat out until its standard input ends, and says on stderr why
+//! it does not.
 //!
 //! `vas-e2e-writer BASE CAMERA SLOTS steady|sizes|restarts`: one size; another size again and again; the camera stopped and
 //! started again and again.
@@ -10,7 +11,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use vas_e2e::pattern::{self, Mark, SIZES};
 use vas_shm_writer::{
-    CameraId, Color, ExportWhen, Exporter, ExporterConfig, PictureFormat, Plane, SlotCount, Stamp,
+    CameraId, Color, ExportWhen, Exporter, ExporterConfig, NotExported, PictureFormat, Plane, SlotCount,
+    Stamp,
 };
 
 /// How long one size stays once it is published.
@@ -53,6 +55,7 @@ fn run(arguments: &[String]) -> Result<(), Box<dyn std::error::Error>> {
     let mut camera = Some(exporter.camera(id)?);
     let mut next = Mark { size: 0, number: 1 };
     let mut since: Option<Instant> = None;
+    let mut why_not: Option<NotExported> = None;
     while !ended.load(Ordering::Relaxed) {
         let Some(open) = &mut camera else {
             camera = Some(exporter.camera(id)?);
@@ -62,10 +65,17 @@ fn run(arguments: &[String]) -> Result<(), Box<dyn std::error::Error>> {
         let packed = pattern::picture(next);
         let (luma, chroma) = packed.split_at((width * height) as usize);
         // While files are being made there is no slot: a picture less.
-        let Ok(mut slot) = open.slot(PictureFormat::new(width, height, Color::UNSPECIFIED)) else {
-            std::thread::yield_now();
-            continue;
+        let mut slot = match open.slot(PictureFormat::new(width, height, Color::UNSPECIFIED)) {
+            Ok(slot) => slot,
+            Err(why) => {
+                if why_not.replace(why) != Some(why) {
+                    eprintln!("not exported: {why}");
+                }
+                std::thread::yield_now();
+                continue;
+            }
         };
+        why_not = None;
         slot.write_nv12(Plane::new(luma, width as usize), Plane::new(chroma, width as usize))?;
         slot.publish(Stamp::at(next.timestamp_ns()));
         next.number += 1;
