@@ -70,15 +70,15 @@ fn foretell(room: &Room, slots: SlotCount, cameras: u64) -> Forecast {
         let _ = write!(line, ": room for {} such cameras at most", spare / usual.pair_bytes);
     }
     let mut warnings = Vec::new();
+    let count = if cameras == 1 { "1 camera".to_owned() } else { format!("{cameras} cameras") };
     if let Some(shortage) = room.shortage(usual.pair_bytes.saturating_mul(cameras), usual.pair_bytes) {
-        let count = if cameras == 1 { "1 camera".to_owned() } else { format!("{cameras} cameras") };
         warnings.push(format!("too little room for {count} of {}x{}: {shortage}", USUAL.0, USUAL.1));
     }
     // The base directory itself may still have to be made.
     let inodes = usual.peak_inodes * cameras + 1;
     if let Some(free) = room.file_system.free_inodes.filter(|&free| free < inodes) {
         warnings.push(format!(
-            "too few inodes for {cameras} cameras: {inodes} are needed, {free} are free in {}; remove files there or mount it with a larger nr_inodes",
+            "too few inodes for {count}: {inodes} are needed, {free} are free in {}; remove files there or mount it with a larger nr_inodes",
             room.file_system.mount_point.display()
         ));
     }

@@ -257,6 +257,34 @@ fn check_config_says_what_is_there_and_the_shipped_example_is_right() {
 }
 
 #[test]
+fn what_a_camera_costs_is_told_by_a_command_and_by_the_check_of_a_configuration() {
+    let output = program().arg("memory").output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        text.lines().any(|line| line.starts_with("1080p  1920 x 1080    9342976 B    8.9 MiB")),
+        "{text}"
+    );
+
+    let Some(base) = tmpfs() else { return };
+    let directory = tempfile::tempdir().unwrap();
+    // The base itself is not made by a check.
+    let base = base.path().join("vas");
+    let text = format!(
+        "[export]\nenabled = true\nslots = 6\nbase = {base:?}\n[[camera]]\nid = \"a\"\nurl = \"rtsp://127.0.0.1/\"\n"
+    );
+    let file = configuration(directory.path(), &text);
+    let output = program().args(["check-config", "--config"]).arg(&file).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        text.contains("cameras a; export on\nshared memory: a camera of 1920x1080 takes 17.8 MiB (6 slots)"),
+        "{text}"
+    );
+    assert!(!base.exists());
+}
+
+#[test]
 fn a_file_plays_to_its_end_at_its_own_speed() {
     let directory = tempfile::tempdir().unwrap();
     let Some(clip) = clip(directory.path()) else { return };

@@ -7,6 +7,7 @@ use common::*;
 use std::fs;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
+use std::process::Command;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -84,7 +85,11 @@ fn the_sentence_has_the_bytes_needed_the_bytes_free_and_what_to_do_and_is_said_o
     assert!(said.contains(&expected), "{said}");
     // A little more is no news, and still too little.
     mount.resize("20k");
-    mount.resize("1m");
+    // The option of the sentence, to the letter.
+    let told = format!("mount -o remount,size=1m {base}");
+    assert!(said.contains(&format!("(`{told}`; in a container: `--shm-size=1m`")), "{said}");
+    let status = Command::new("sh").args(["-c", &told]).status().unwrap();
+    assert!(status.success(), "{told}");
     until("exported", || camera.slot(SMALL).ok().map(drop));
     let told = said_of(&mount.0.0).iter().filter(|line| line.contains("no room in")).count();
     assert_eq!(told, 1);

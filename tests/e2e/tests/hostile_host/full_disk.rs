@@ -11,7 +11,7 @@ use vas_e2e::mount::Mount;
 use vas_e2e::process::{Ended, Process, program};
 use vas_e2e::reader::Watch;
 use vas_e2e::scene::Scene;
-use vas_e2e::server::{Server, file_camera};
+use vas_e2e::server::{Server, camera, file_camera};
 use vas_e2e::{Lacking, require, until};
 
 /// Three seconds of a camera with 25 frames a second.
@@ -82,6 +82,34 @@ fn a_camera_without_room_is_decoded_all_the_same_disturbs_nobody_and_is_exported
     assert!(decoded(of_bikes) * 2 >= decoded(of_yard), "{of_yard}\n{of_bikes}");
 }
 
+#[test]
+fn a_tmpfs_as_small_as_a_containers_is_told_with_the_size_that_is_enough_before_any_camera_connects() {
+    let scene = Scene::new();
+    let mount = require!(Mount::on(&scene.base(), "size=64m"));
+    // Nothing listens there, and nothing has to.
+    let cameras: String = (1..=8).map(|n| camera(&format!("c{n}"), "rtsp://127.0.0.1:9/none")).collect();
+    let server = Server::start(&scene, &cameras);
+    let _ = server.stderr.line_with("trying again in");
+    let warning = server.stderr.line_with("too little room for 8 cameras of 1920x1080: ");
+    // Eight pairs, and a ninth for the time in which one replaces another.
+    let pair = 3 * 3_112_960 + 4096;
+    let enough = (9 * pair as u64).div_ceil(1 << 20);
+    for words in [
+        &format!("{} bytes are needed, {} are free", 8 * pair, mount.free_bytes()),
+        "64 MiB is what a container gets",
+        &format!("`docker run --shm-size={enough}m`"),
+    ] {
+        assert!(warning.contains(words), "{words:?} is not in: {warning}");
+    }
+    let log = server.stderr.so_far();
+    let place = |words: &str| log.find(words).unwrap_or_else(|| panic!("{words:?} is not in: {log}"));
+    assert!(
+        place("shared memory: a camera of 1920x1080 takes 8.9 MiB (3 slots)") < place("too little room for")
+    );
+    assert!(place("too little room for") < place("camera{id="), "{log}");
+    stopped_well(server);
+}
+
 // Proves LIFE-11 and LIFE-2.
 #[test]
 fn a_server_whose_file_system_is_filled_by_another_program_goes_on_with_the_same_pair() {
@@ -113,7 +141,9 @@ fn a_server_without_inodes_says_what_is_missing_and_exports_when_there_are_some(
     let mount = require!(Mount::on(&scene.base(), "size=64m,nr_inodes=4"));
     let mut watch = Watch::start(&scene, "yard");
     let server = Server::start(&scene, &file_camera("yard", &clip, true));
-    let sentence = server.stderr.line_with("inodes");
+    let warning = server.stderr.line_with("too few inodes for 1 camera: 7 are needed, 3 are free in ");
+    assert!(warning.contains("mount it with a larger nr_inodes"), "{warning}");
+    let sentence = server.stderr.line_with("inodes of the file system are in use");
     for words in
         ["yard", ".frame.meta.new: cannot be made, all 4 inodes of the file system are in use", "nr_inodes"]
     {
