@@ -12,9 +12,10 @@ const MIB: u64 = 1 << 20;
 const FULL_HD: PictureFormat = PictureFormat::new(1920, 1080, Color::UNSPECIFIED);
 /// What is left for a pair of 8.9 MiB, beside what is kept back.
 const SPARE_BYTES: u64 = 4 * MIB;
-/// The group and the name of the file with its limit, for the test that runs in it.
+/// The group, the name of the file with its limit and the base directory, for the test that runs in it.
 const GROUP: &str = "VAS_TEST_MEMORY_GROUP";
 const LIMIT: &str = "VAS_TEST_MEMORY_LIMIT";
+const BASE: &str = "VAS_TEST_MEMORY_BASE";
 
 /// A memory control group of this test's own, of whichever version the machine has.
 struct Group {
@@ -50,6 +51,8 @@ fn a_pair_that_exceeds_the_memory_limit_is_refused_before_it_is_allocated_and_ma
     let Some(group) = Group::make() else {
         return vas_test_support::skipped("needs root and a memory control group of its own");
     };
+    // Removed here, should the kernel end the other process.
+    let base = Base::new();
     let command = "echo $$ > \"$0/cgroup.procs\" && exec \"$@\"";
     let output = Command::new("sh")
         .args(["-c", command])
@@ -58,6 +61,7 @@ fn a_pair_that_exceeds_the_memory_limit_is_refused_before_it_is_allocated_and_ma
         .args(["--exact", "inside_the_group", "--ignored", "--nocapture"])
         .env(GROUP, &group.folder)
         .env(LIMIT, group.limit)
+        .env(BASE, &base.0)
         .output()
         .unwrap();
     let text =
@@ -72,7 +76,7 @@ fn a_pair_that_exceeds_the_memory_limit_is_refused_before_it_is_allocated_and_ma
 fn inside_the_group() {
     let group = PathBuf::from(std::env::var_os(GROUP).expect("the group"));
     let limit = group.join(std::env::var(LIMIT).expect("its limit"));
-    let base = Base::new();
+    let base = Base(std::env::var_os(BASE).expect("the base").into());
     listen();
     let exporter = base.start();
     let mut camera = exporter.camera(id("front")).unwrap();
