@@ -2,7 +2,7 @@
 //!
 //! The pages of a tmpfs are charged to the memory control group of whoever allocates them, so a pair that exceeds the group's limit
 //! does not fail with an error number: the kernel ends the server. Therefore this is asked before anything is allocated
-//! (docs/decisions/0004).
+//! (docs/decisions/0005).
 
 use crate::error::{BaseError, OsError};
 use crate::frame::PictureFormat;
