@@ -3,7 +3,7 @@
 use crate::base;
 use crate::clock::monotonic_ns;
 use crate::error::{BaseError, CameraError, NotExported, OsError};
-use crate::frame::{PictureFormat, Slot};
+use crate::frame::{OwnedSlot, PictureFormat, Slot};
 use crate::guard::{self, Guard, Leftovers};
 use crate::keeper::{self, Message, Shared, Want};
 use crate::pair::Live;
@@ -15,6 +15,8 @@ use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{JoinHandle, Thread};
 use std::time::Duration;
+use tracing::dispatcher::{self, Dispatch};
+use tracing::subscriber::NoSubscriber;
 use vas_shm_proto::{CameraId, FrameId, Nv12, SlotCount, State, publish};
 
 /// How long a camera that is dropped waits for its files to be removed. They are removed all the same.
@@ -122,6 +124,9 @@ impl ExporterConfig {
 
 /// Exports the cameras of a process. Owns one thread, which makes, watches and removes the files.
 ///
+/// What goes wrong, and what is made and removed, is said by `tracing`: to the subscriber that was the default of the thread which
+/// started the exporter, or, if there was none, to the one of the whole program.
+///
 /// No global state: two exporters with different base directories do not know of each other. A child that is forked must not
 /// touch the exporter and cameras of its parent (the mappings are not inherited, and dropping them there does nothing); if it
 /// wants to export, it starts its own.
@@ -206,7 +211,7 @@ impl Exporter {
         let beats = Arc::clone(&beat_ns);
         let thread = std::thread::Builder::new()
             .name("vas-export".into())
-            .spawn(move || keeper::run(&config, &from_cameras, retired, &beats))
+            .spawn(in_this_log(move || keeper::run(&config, &from_cameras, retired, &beats)))
             .map_err(|error| BaseError::Thread { errno: OsError::of(&error) })?;
         let keeper = Keeper { messages, thread: thread.thread().clone() };
         let owner_pid = std::process::id();
@@ -370,13 +375,64 @@ impl Camera {
     /// # Errors
     /// Why this frame is not exported.
     pub fn slot(&mut self, format: PictureFormat) -> Result<Slot<'_>, NotExported> {
-        match self.enter(format) {
-            Ok((live, id)) => Ok(Slot::begin(self, live, id)),
-            Err(why) => {
-                self.counters.not_exported += 1;
-                Err(why)
-            }
+        let (live, id) = self.try_enter(format)?;
+        Ok(Slot::begin(self, live, id))
+    }
+
+    /// As [`Camera::slot`], for a server whose own frame has the slot in it, so that there is no lifetime: the camera goes into
+    /// the slot and comes back when that is published or abandoned.
+    ///
+    /// ```
+    /// use vas_shm_writer::{Camera, CameraId, Color, Exporter, ExporterConfig, OwnedSlot, PictureFormat, Stamp};
+    ///
+    /// /// A frame of the server's own, which goes from thread to thread.
+    /// enum Output {
+    ///     NotWanted(Camera),
+    ///     Wanted(OwnedSlot),
+    /// }
+    ///
+    /// fn begin(camera: Camera, format: PictureFormat) -> Output {
+    ///     match camera.into_slot(format) {
+    ///         Ok(slot) => Output::Wanted(slot),
+    ///         Err((camera, _why)) => Output::NotWanted(camera),
+    ///     }
+    /// }
+    ///
+    /// fn end(output: Output) -> Camera {
+    ///     match output {
+    ///         Output::Wanted(slot) => slot.publish(Stamp::now()).0,
+    ///         Output::NotWanted(camera) => camera,
+    ///     }
+    /// }
+    /// # let shared_memory = std::env::var_os("VAS_TEST_SHM").unwrap_or_else(|| "/dev/shm".into());
+    /// # let directory = tempfile::tempdir_in(shared_memory)?;
+    /// # let base = directory.path().join("vas");
+    /// # let (meta, mut _reader) = (base.join("front/frame.meta"), None);
+    /// # let exporter = Exporter::start(ExporterConfig::new(base))?;
+    /// # let mut camera = exporter.camera(CameraId::new("front")?)?;
+    /// # let format = PictureFormat::new(640, 480, Color::UNSPECIFIED);
+    /// # while camera.counters().published == 0 {
+    /// #     _reader = std::fs::File::open(&meta).ok();
+    /// #     camera = std::thread::spawn(move || end(begin(camera, format))).join().unwrap();
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Why this frame is not exported, and the camera.
+    #[allow(clippy::result_large_err, reason = "the camera comes back; a box would be an allocation a frame")]
+    pub fn into_slot(mut self, format: PictureFormat) -> Result<OwnedSlot, (Self, NotExported)> {
+        match self.try_enter(format) {
+            Ok((live, id)) => Ok(OwnedSlot::begin(self, live, id)),
+            Err(why) => Err((self, why)),
         }
+    }
+
+    /// [`Camera::enter`], counted.
+    fn try_enter(&mut self, format: PictureFormat) -> Result<(Arc<Live>, FrameId), NotExported> {
+        let entered = self.enter(format);
+        self.counters.not_exported += u64::from(entered.is_err());
+        entered
     }
 
     /// Finds the pair for a format and passes its gate.
@@ -513,6 +569,20 @@ impl Camera {
 impl Drop for Camera {
     fn drop(&mut self) {
         self.stop(false);
+    }
+}
+
+/// The work, with its events going where those of the calling thread go. A subscriber of this thread alone (`with_default`) would
+/// else not hear the library's.
+fn in_this_log(work: impl FnOnce()) -> impl FnOnce() {
+    let log = dispatcher::get_default(Dispatch::clone);
+    move || {
+        if log.is::<NoSubscriber>() {
+            // The program may still choose one for all its threads.
+            work();
+        } else {
+            dispatcher::with_default(&log, work);
+        }
     }
 }
 

@@ -4,6 +4,8 @@ use crate::error::FillError;
 use crate::exporter::Camera;
 use crate::map::RawPlanes;
 use crate::pair::Live;
+use std::borrow::BorrowMut;
+use std::ops::Deref;
 use std::sync::Arc;
 use vas_shm_proto::publish::{self, Claim, FrameInfo};
 use vas_shm_proto::{Color, FrameFlags, FrameId, Nv12};
@@ -93,9 +95,16 @@ impl<'p> Plane<'p> {
     }
 }
 
-/// A slot that belongs to the writer: taken from the readers, not yet handed back.
+/// A slot that borrows its camera: what [`Camera::slot`] gives.
+pub type Slot<'c> = SlotOf<&'c mut Camera>;
+
+/// A slot that has its camera in it, and gives it back when it is published: what [`Camera::into_slot`] gives.
+pub type OwnedSlot = SlotOf<Camera>;
+
+/// A slot that belongs to the writer: taken from the readers, not yet handed back. As [`Slot`] it borrows its camera, as
+/// [`OwnedSlot`] it owns it; everything else is the same.
 ///
-/// Fill it, then [`Slot::publish`]. Dropping it instead leaves nothing visible, and the frame's number for the next one.
+/// Fill it, then publish it. Dropping it instead leaves nothing visible, and the frame's number for the next one.
 ///
 /// ```
 /// use vas_shm_writer::{Color, ColorRange, PictureFormat, Plane, Stamp};
@@ -124,20 +133,38 @@ impl<'p> Plane<'p> {
 /// ```
 #[derive(Debug)]
 #[must_use = "a slot that is not published was filled for nobody"]
-pub struct Slot<'c> {
-    camera: &'c mut Camera,
-    live: Arc<Live>,
-    // Taken out by publish; a slot that still has it when it is dropped was abandoned.
-    claim: Option<Claim>,
+pub struct SlotOf<C: BorrowMut<Camera>> {
+    // Dropped in this order: the pair is left before a camera that is owned ends.
+    live: Inside,
+    claim: Claim,
     offset: u64,
+    camera: C,
 }
 
-impl<'c> Slot<'c> {
+/// A pair inside whose gate the frame path is, until this is dropped.
+#[derive(Debug)]
+struct Inside(Arc<Live>);
+
+impl Deref for Inside {
+    type Target = Live;
+
+    fn deref(&self) -> &Live {
+        &self.0
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        self.gate().leave();
+    }
+}
+
+impl<C: BorrowMut<Camera>> SlotOf<C> {
     /// Steps 1 and 2 of the protocol: the caller has passed the pair's gate.
-    pub(crate) fn begin(camera: &'c mut Camera, live: Arc<Live>, id: FrameId) -> Self {
+    pub(crate) fn begin(camera: C, live: Arc<Live>, id: FrameId) -> Self {
         let claim = publish::claim(live.map(), live.slots(), id);
         let offset = live.slot_offset(claim.slot());
-        Self { camera, live, claim: Some(claim), offset }
+        Self { live: Inside(live), claim, offset, camera }
     }
 
     /// Sizes, stride and offsets of the frame to be filled.
@@ -170,20 +197,35 @@ impl<'c> Slot<'c> {
         fill_yuv420p(&mut self.planes(), luma, cb, cr)
     }
 
-    /// Hands the frame to the readers and returns its number. Never waits, calls nothing, allocates nothing.
-    pub fn publish(mut self, stamp: Stamp) -> FrameId {
+    /// Steps 4 to 6 of the protocol.
+    fn finish(self, stamp: Stamp) -> (C, FrameId) {
+        let Self { live, claim, offset: _, mut camera } = self;
         let flags = if stamp.damaged { FrameFlags::DAMAGED } else { FrameFlags::default() };
-        let claim = self.claim.take().expect("a slot has its claim until it is published");
         let id = claim.id();
-        publish::publish(self.live.map(), claim, FrameInfo { timestamp_ns: stamp.timestamp_ns, flags });
-        self.camera.published(id, &self.live);
-        id
+        publish::publish(live.map(), claim, FrameInfo { timestamp_ns: stamp.timestamp_ns, flags });
+        camera.borrow_mut().published(id, &live);
+        (camera, id)
     }
 }
 
-impl Drop for Slot<'_> {
-    fn drop(&mut self) {
-        self.live.gate().leave();
+impl SlotOf<&mut Camera> {
+    /// Hands the frame to the readers and returns its number. Never waits, calls nothing, allocates nothing.
+    pub fn publish(self, stamp: Stamp) -> FrameId {
+        self.finish(stamp).1
+    }
+}
+
+impl SlotOf<Camera> {
+    /// Hands the frame to the readers; gives the camera back, and the frame's number. Never waits, calls nothing, allocates
+    /// nothing.
+    pub fn publish(self, stamp: Stamp) -> (Camera, FrameId) {
+        self.finish(stamp)
+    }
+
+    /// Gives the camera back and leaves nothing visible. (Dropping the slot stops its camera.)
+    #[must_use = "dropping the camera stops it"]
+    pub fn abandon(self) -> Camera {
+        self.camera
     }
 }
 

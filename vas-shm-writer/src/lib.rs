@@ -66,7 +66,8 @@
 //!   kernel tells only their owner (or `CAP_LEASE`) whether somebody has them open. One that changes its user later
 //!   exports all the time, and cannot make files for new formats if the base directory is not the new user's.
 //! - A forked child has none of the mappings; [`Exporter`] says what it may not do.
-//! - What is worth saying goes to [`tracing`](https://docs.rs/tracing), once when it begins and not with each frame.
+//! - What is worth saying goes to [`tracing`](https://docs.rs/tracing), once when it begins and not with each frame: to the subscriber
+//!   of the thread that starts the exporter, or to that of the program.
 //!
 //! | module | what it holds |
 //! |---|---|
@@ -102,7 +103,7 @@ mod room;
 pub use clock::monotonic_ns;
 pub use error::{BaseError, CameraError, FillError, NotExported, OsError};
 pub use exporter::{Camera, CameraCounters, ExportWhen, Exporter, ExporterConfig, Heartbeat, SourceState};
-pub use frame::{PictureFormat, Plane, Slot, Stamp};
+pub use frame::{OwnedSlot, PictureFormat, Plane, Slot, SlotOf, Stamp};
 pub use map::RawPlanes;
 pub use room::{CameraMemory, FileSystemRoom, Have, MemoryLimit, Room, Shortage};
 pub use vas_shm_proto::words::SlotCountError;

@@ -85,6 +85,38 @@ fn a_slot_that_is_dropped_leaves_nothing_visible_and_its_number_for_the_next() {
     assert_eq!(publish(&mut camera, SMALL, 2), first + 1);
 }
 
+// Proves PUB-8.
+#[test]
+fn a_slot_that_owns_its_camera_is_published_abandoned_and_dropped_as_one_that_borrows_it() {
+    let base = Base::new();
+    let exporter = base.start();
+    let mut camera = exporter.camera(id("front")).unwrap();
+    let first = publish(&mut camera, SMALL, 1);
+    let meta = open(&base.meta("front"));
+
+    let camera = camera.into_slot(SMALL).unwrap().abandon();
+    assert_eq!(word_u64(&meta, FRAME_ID), first);
+    // Another thread's business by now: nothing of it is borrowed.
+    let slot = camera.into_slot(SMALL).unwrap();
+    let (camera, second) = std::thread::spawn(move || {
+        let mut slot = slot;
+        slot.write_nv12(Plane::new(&[2; 64 * 48], 64), Plane::new(&[2; 64 * 24], 64)).unwrap();
+        slot.publish(Stamp::at(5))
+    })
+    .join()
+    .unwrap();
+    assert_eq!((second.get(), word_u64(&meta, FRAME_ID)), (first + 1, first + 1));
+    assert_eq!(camera.counters().published, 2);
+
+    let (camera, why) = camera.into_slot(PictureFormat::new(0, 48, Color::UNSPECIFIED)).unwrap_err();
+    assert_eq!(why, NotExported::Size);
+    let slot = camera.into_slot(SMALL).unwrap();
+    drop(slot);
+    assert_eq!(word_u64(&meta, FRAME_ID), first + 1);
+    assert!(!base.meta("front").exists(), "a camera that was dropped with its slot is stopped");
+    assert!(exporter.camera(id("front")).is_ok());
+}
+
 #[test]
 fn planar_pictures_are_interleaved_on_their_way_in_whatever_their_strides() {
     let base = Base::new();
