@@ -167,6 +167,12 @@ impl<C: BorrowMut<Camera>> SlotOf<C> {
         Self { live: Inside(live), claim, offset, camera }
     }
 
+    /// The camera, to look at.
+    #[must_use]
+    pub fn camera(&self) -> &Camera {
+        self.camera.borrow()
+    }
+
     /// Sizes, stride and offsets of the frame to be filled.
     #[must_use]
     pub fn picture(&self) -> &Nv12 {

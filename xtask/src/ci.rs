@@ -39,6 +39,7 @@ pub(crate) fn command(workspace: &Workspace) -> Outcome {
             cargo("fmt --all --check")?;
             cargo("fmt --manifest-path tests/no-std/Cargo.toml --check")?;
             cargo("fmt --manifest-path xtask/api/Cargo.toml --check")?;
+            cargo("fmt --manifest-path xtask/header/Cargo.toml --check")?;
             cargo("fmt --manifest-path fuzz/Cargo.toml --check")
         }),
         passes("clippy", || {

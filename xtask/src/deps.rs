@@ -15,12 +15,14 @@ use crate::{no_std, run, ui};
 
 /// A crate, and what must not be anywhere in what it links or builds with.
 const WALLS: &[(&str, &[&str])] = &[
-    (PROTO, &["vas-shm-writer", "vas-shm-reader", "vas-ingest", "rustix", "memmap2", FFMPEG]),
-    ("vas-shm-reader", &["vas-shm-writer", "vas-ingest", FFMPEG]),
+    (PROTO, &["vas-shm-writer", C_WRITER, "vas-shm-reader", "vas-ingest", "rustix", "memmap2", FFMPEG]),
+    ("vas-shm-reader", &["vas-shm-writer", C_WRITER, "vas-ingest", FFMPEG]),
     ("vas-shm-writer", &["vas-shm-reader", "vas-ingest", FFMPEG]),
-    ("vas-frames", &["vas-shm-writer", "vas-ingest", FFMPEG]),
+    (C_WRITER, &["vas-shm-reader", "vas-ingest", FFMPEG]),
+    ("vas-frames", &["vas-shm-writer", C_WRITER, "vas-ingest", FFMPEG]),
 ];
 const PROTO: &str = "vas-shm-proto";
+const C_WRITER: &str = "vas-shm-writer-c";
 const FFMPEG: &str = "ffmpeg-sys-next";
 /// The only member that may link FFmpeg.
 const FFMPEG_OWNER: &str = "vas-ingest";
@@ -32,6 +34,7 @@ const UNSAFE_PLACES: &[&str] = &[
     "vas-ingest/src/av/",
     "vas-ingest/benches/copy/swscale.rs",
     "bench/copy/src/kernels.rs",
+    "bindings/c-writer/src/ffi.rs",
     "tests/e2e/src/attempt.rs",
     "tests/interop/src/lease.rs",
     "tests/torture/src/os.rs",

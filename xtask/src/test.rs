@@ -16,8 +16,10 @@ pub(crate) fn command(workspace: &Workspace, args: &[String], ci: Option<&Path>)
     setup::run(setup::Level::Test)?;
     let clips = clips::make(workspace, clips::Wanted::All)?;
 
-    ui::stage("Programs that the end-to-end tests start");
+    ui::stage("Programs and libraries that the tests start and link");
     run::step(workspace.cargo().args(["build", "--workspace", "--bins"]))?;
+    run::step(workspace.cargo().args(["build", "-p", "vas-shm-writer-c", "--lib"]))?;
+    run::step(workspace.cargo().args(["build", "-p", "vas-shm-writer", "--example", "test_pattern"]))?;
 
     ui::stage("Tests of the workspace");
     let mut command = workspace.cargo();

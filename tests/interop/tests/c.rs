@@ -6,13 +6,13 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 
 use rustix::process::Signal;
-use tempfile::TempDir;
 use vas_e2e::process::{Ended, Process, program};
 use vas_e2e::scene::Scene;
-use vas_e2e::{Lacking, require, until};
+use vas_e2e::{require, until};
+use vas_interop::compiler::{C11, CXX20, Compiler, GCC, SANITIZED, Workshop, repository};
 use vas_interop::harness;
 use vas_shm_writer::{
     CameraId, Color, ColorRange, ExportWhen, Exporter, ExporterConfig, PictureFormat, Plane, Stamp,
@@ -23,84 +23,8 @@ const READER_SECONDS: u64 = 45;
 /// Whoever gets no bits of a mode but the last three.
 const NOBODY: u32 = 65534;
 
-const WARNINGS: [&str; 8] = [
-    "-Wall",
-    "-Wextra",
-    "-Wpedantic",
-    "-Wconversion",
-    "-Wshadow",
-    "-Wsign-conversion",
-    "-Wcast-align",
-    "-Werror",
-];
-
-fn repository(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
-}
-
-/// A compiler with the options that make a language of it.
-#[derive(Clone, Copy)]
-struct Compiler {
-    program: &'static str,
-    options: &'static [&'static str],
-}
-
-const C11: &[&str] = &["-std=c11"];
-const CXX20: &[&str] = &["-std=c++20", "-x", "c++"];
-const GCC: Compiler = Compiler { program: "gcc", options: C11 };
-/// What a sanitizer finds ends the program.
-const SANITIZED: Compiler = Compiler {
-    program: "gcc",
-    options: &["-std=c11", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"],
-};
-
-impl Compiler {
-    /// `Err`: this machine has no such compiler, or not its sanitizers.
-    fn is_there(self) -> Result<Self, Lacking> {
-        let output = Command::new(self.program).arg("-print-file-name=libasan.so").output();
-        let output = match output {
-            Ok(output) if output.status.success() => output,
-            _ => return Err(format!("there is no {}", self.program)),
-        };
-        // Of a library that is not there only the name comes back.
-        let has_sanitizers = output.stdout.starts_with(b"/");
-        if self.options.iter().any(|option| option.starts_with("-fsanitize")) && !has_sanitizers {
-            return Err(format!("{} has no sanitizers here", self.program));
-        }
-        Ok(self)
-    }
-
-    fn run(self, sources: &[PathBuf], more: &[&str], to: &Path) -> Output {
-        let mut command = Command::new(self.program);
-        command.args(self.options).args(WARNINGS).args(["-O2", "-I"]).arg(repository("bindings/c/include"));
-        command.args(more).args(sources).arg("-o").arg(to);
-        command.output().unwrap_or_else(|error| panic!("start {command:?}: {error}"))
-    }
-
-    /// Builds one program, without a single warning.
-    fn build(self, sources: &[PathBuf], to: &Path) -> PathBuf {
-        let output = self.run(sources, &[], to);
-        let said = String::from_utf8_lossy(&output.stderr);
-        let (name, options) = (self.program, self.options);
-        assert!(output.status.success() && said.is_empty(), "{name} {options:?} {sources:?}:\n{said}");
-        to.to_owned()
-    }
-}
-
-/// Programs that were compiled for one test; gone with it.
-struct Workshop(TempDir);
-
-impl Workshop {
-    fn new() -> Self {
-        let folder =
-            tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder for what is compiled");
-        Self(folder)
-    }
-
-    /// One program of tests/interop/c.
-    fn build(&self, compiler: Compiler, name: &str) -> PathBuf {
-        compiler.build(&[repository(&format!("tests/interop/c/{name}.c"))], &self.0.path().join(name))
-    }
+fn workshop() -> Workshop {
+    Workshop::new(Path::new(env!("CARGO_TARGET_TMPDIR")))
 }
 
 /// A server that publishes marked pictures flat out.
@@ -118,8 +42,8 @@ fn stop(mut writer: Process) {
 
 /// Every program that includes the reader, and two translation units in one program.
 fn compiles_without_a_warning(compiler: Compiler) {
-    let workshop = Workshop::new();
-    let to = workshop.0.path().join("program");
+    let workshop = workshop();
+    let to = workshop.path().join("program");
     let sources = ["tests/interop/c", "bindings/c/examples"].map(|folder| {
         let entries =
             fs::read_dir(repository(folder)).unwrap_or_else(|error| panic!("list {folder}: {error}"));
@@ -132,10 +56,10 @@ fn compiles_without_a_warning(compiler: Compiler) {
         .partition(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("units_")));
     assert!(units.len() == 2 && alone.len() >= 6, "{units:?} {alone:?}");
     for source in alone {
-        compiler.build(&[source], &to);
+        compiler.build(&[source], &[], &to);
     }
 
-    compiler.build(&units, &to);
+    compiler.build(&units, &[], &to);
     let output = Command::new(&to).args(["/nowhere", "front"]).output().expect("run");
     let said = String::from_utf8_lossy(&output.stdout);
     assert_eq!(said, "1 open /nowhere/front/frame.meta: not there yet: no such file or directory\n");
@@ -168,8 +92,8 @@ fn clang_takes_the_reader_as_cxx20() {
 #[test]
 fn included_too_late_for_its_feature_macro_the_reader_says_which_one_it_needs() {
     let compiler = require!(GCC.is_there());
-    let workshop = Workshop::new();
-    let (source, to) = (workshop.0.path().join("late.c"), workshop.0.path().join("late"));
+    let workshop = workshop();
+    let (source, to) = (workshop.path().join("late.c"), workshop.path().join("late"));
     let text = "#include <stdio.h>\n#include \"vas_shm.h\"\nint main(void) { return 0; }\n";
     fs::write(&source, text).expect("write");
     let refused = compiler.run(std::slice::from_ref(&source), &[], &to);
@@ -185,8 +109,8 @@ fn included_too_late_for_its_feature_macro_the_reader_says_which_one_it_needs() 
 /// Every conformance file, shown to the probe.
 fn conforms(compiler: Compiler) {
     let compiler = require!(compiler.is_there());
-    let workshop = Workshop::new();
-    let probe = workshop.build(compiler, "probe");
+    let workshop = workshop();
+    let probe = workshop.build_own(compiler, "probe");
     let report = harness::run_all(&[OsString::from(probe)]);
     assert!(report.failed.is_empty(), "{}", report.text());
     let (passed, skipped) = (report.passed.len(), report.skipped.len());
@@ -215,8 +139,8 @@ fn cxx_reads_every_conformance_file_as_it_says() {
 /// steps.c: atomic loads and fences by a script.
 fn takes_its_steps(compiler: Compiler) {
     let compiler = require!(compiler.is_there());
-    let workshop = Workshop::new();
-    let ended = Process::run("steps", &mut Command::new(workshop.build(compiler, "steps")));
+    let workshop = workshop();
+    let ended = Process::run("steps", &mut Command::new(workshop.build_own(compiler, "steps")));
     assert_eq!((ended.stdout.as_str(), ended.stderr.as_str()), ("ok", ""));
 }
 
@@ -238,8 +162,8 @@ fn live(compiler: Compiler, slots: u32) {
     const TORN: u64 = 3;
     const OVERWRITTEN: u64 = 100;
     let compiler = require!(compiler.is_there());
-    let workshop = Workshop::new();
-    let mut command = Command::new(workshop.build(compiler, "live"));
+    let workshop = workshop();
+    let mut command = Command::new(workshop.build_own(compiler, "live"));
     let scene = Scene::new();
     let writer = writer(&scene, slots, "steady");
     command.arg(scene.base()).arg("front");
@@ -290,9 +214,9 @@ fn cxx_accepts_no_torn_picture_from_three_slots_and_without_the_check_it_would()
 #[test]
 fn c_says_of_a_server_what_the_words_say_step_by_step() {
     let compiler = require!(SANITIZED.is_there());
-    let workshop = Workshop::new();
+    let workshop = workshop();
     let files = tempfile::tempdir().expect("a folder");
-    let mut command = Command::new(workshop.build(compiler, "liveness"));
+    let mut command = Command::new(workshop.build_own(compiler, "liveness"));
     let ended = Process::run("liveness", command.arg(files.path()));
     assert_eq!((ended.stdout.as_str(), ended.stderr.as_str()), ("ok", ""));
 }
@@ -314,9 +238,9 @@ fn next_with(follower: &Process, seen: &mut usize, words: &str) -> u64 {
 #[test]
 fn c_notices_a_server_that_is_suspended_killed_stopped_and_started_again() {
     let compiler = require!(SANITIZED.is_there());
-    let workshop = Workshop::new();
+    let workshop = workshop();
     let scene = Scene::new();
-    let mut command = Command::new(workshop.build(compiler, "follow"));
+    let mut command = Command::new(workshop.build_own(compiler, "follow"));
     command.arg(scene.base()).arg("front");
     let mut follower = Process::start("follow", &mut command);
     let mut seen = 0;
@@ -358,13 +282,13 @@ fn c_notices_a_server_that_is_suspended_killed_stopped_and_started_again() {
 #[test]
 fn c_shows_nothing_of_a_server_that_was_dead_before_the_files_were_opened() {
     let compiler = require!(GCC.is_there());
-    let workshop = Workshop::new();
+    let workshop = workshop();
     let scene = Scene::new();
     let dead = writer(&scene, 3, "steady");
     until("files", || scene.base().join("front/frame.meta").exists().then_some(()));
     dead.kill();
 
-    let mut command = Command::new(workshop.build(compiler, "follow"));
+    let mut command = Command::new(workshop.build_own(compiler, "follow"));
     command.arg(scene.base()).arg("front");
     let mut follower = Process::start("follow", &mut command);
     let mut seen = 0;
@@ -381,10 +305,10 @@ fn c_shows_nothing_of_a_server_that_was_dead_before_the_files_were_opened() {
 #[test]
 fn c_follows_a_camera_whose_size_changes_all_the_time() {
     let compiler = require!(SANITIZED.is_there());
-    let workshop = Workshop::new();
+    let workshop = workshop();
     let scene = Scene::new();
     let writer = writer(&scene, 3, "sizes");
-    let mut command = Command::new(workshop.build(compiler, "follow"));
+    let mut command = Command::new(workshop.build_own(compiler, "follow"));
     command.arg(scene.base()).arg("front");
     let mut follower = Process::start("follow", &mut command);
     let (mut seen, mut before) = (0, 0);
@@ -403,14 +327,14 @@ fn c_follows_a_camera_whose_size_changes_all_the_time() {
 /// `units_main BASE front [UID]`: the answer's number and the sentence, or the newest frame.
 fn units(workshop: &Workshop) -> PathBuf {
     let sources = ["units_main", "units_other"].map(|name| repository(&format!("tests/interop/c/{name}.c")));
-    SANITIZED.build(&sources, &workshop.0.path().join("units"))
+    SANITIZED.build(&sources, &[], &workshop.path().join("units"))
 }
 
 // Proves TRUST-3.
 #[test]
 fn c_refuses_files_of_another_owner_than_the_one_it_insists_on() {
     let _ = require!(SANITIZED.is_there());
-    let workshop = Workshop::new();
+    let workshop = workshop();
     let program = units(&workshop);
     let scene = Scene::new();
     let writer = writer(&scene, 3, "steady");
@@ -432,7 +356,7 @@ fn c_refuses_files_of_another_owner_than_the_one_it_insists_on() {
 #[test]
 fn c_says_owner_group_and_mode_of_what_it_may_not_open() {
     let _ = require!(SANITIZED.is_there());
-    let workshop = Workshop::new();
+    let workshop = workshop();
     let program = units(&workshop);
     let scene = Scene::new();
     let camera = scene.base().join("front");
@@ -540,9 +464,12 @@ const fn color(range: ColorRange, matrix: u8) -> Color {
 #[test]
 fn the_snapshot_example_shows_the_colours_of_the_document() {
     let compiler = require!(GCC.is_there());
-    let workshop = Workshop::new();
-    let program =
-        compiler.build(&[repository("bindings/c/examples/snapshot.c")], &workshop.0.path().join("snapshot"));
+    let workshop = workshop();
+    let program = compiler.build(
+        &[repository("bindings/c/examples/snapshot.c")],
+        &[],
+        &workshop.path().join("snapshot"),
+    );
 
     // The four results that the document gives for Y = 100, Cb = 90, Cr = 180; then what is unspecified.
     let limited = ColorRange::Limited;
@@ -595,9 +522,12 @@ fn the_snapshot_example_shows_the_colours_of_the_document() {
 #[test]
 fn the_snapshot_example_says_why_there_is_no_picture() {
     let compiler = require!(GCC.is_there());
-    let workshop = Workshop::new();
-    let program =
-        compiler.build(&[repository("bindings/c/examples/snapshot.c")], &workshop.0.path().join("snapshot"));
+    let workshop = workshop();
+    let program = compiler.build(
+        &[repository("bindings/c/examples/snapshot.c")],
+        &[],
+        &workshop.path().join("snapshot"),
+    );
     let run = |arguments: &[&str]| {
         let ended = Process::run("snapshot", Command::new(&program).args(arguments));
         (ended.code(), ended.stderr)
@@ -614,9 +544,12 @@ fn the_snapshot_example_says_why_there_is_no_picture() {
 #[test]
 fn the_ten_lines_print_pictures_of_a_running_server() {
     let compiler = require!(SANITIZED.is_there());
-    let workshop = Workshop::new();
-    let program = compiler
-        .build(&[repository("bindings/c/examples/ten_lines.c")], &workshop.0.path().join("ten_lines"));
+    let workshop = workshop();
+    let program = compiler.build(
+        &[repository("bindings/c/examples/ten_lines.c")],
+        &[],
+        &workshop.path().join("ten_lines"),
+    );
     let scene = Scene::new();
     let writer = writer(&scene, 4, "steady");
     until("files", || scene.base().join("front/frame.meta").exists().then_some(()));

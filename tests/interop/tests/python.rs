@@ -2,37 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::OsStrExt as _;
-use std::path::PathBuf;
 use std::process::Command;
 
 use rustix::process::Signal;
 use vas_e2e::process::{Ended, Process, program};
+use vas_e2e::require;
 use vas_e2e::scene::Scene;
-use vas_e2e::{Lacking, require};
 use vas_interop::harness;
+use vas_interop::python::script;
 
 /// The reader gives up before the test does.
 const READER_SECONDS: u64 = 45;
-
-/// A script of this crate, to be run by the Python that is there.
-fn script(name: &str) -> Result<Command, Lacking> {
-    if !cfg!(all(target_arch = "x86_64", target_pointer_width = "64")) {
-        return Err(
-            "pure Python has no memory fences; without them it is right on x86-64 only (READ-13)".into()
-        );
-    }
-    // The interpreter itself, past wrappers that look for it anew at each start.
-    let mut found = Command::new("python3");
-    found.args(["-c", "import sys; print(sys.executable) if sys.version_info >= (3, 9) else sys.exit(1)"]);
-    let found = found.output().ok().filter(|output| output.status.success());
-    let Some(found) = found else { return Err("there is no python3 of version 3.9 or newer".into()) };
-    let path: PathBuf = [env!("CARGO_MANIFEST_DIR"), "python", name].iter().collect();
-    let mut command = Command::new(OsStr::from_bytes(found.stdout.trim_ascii_end()));
-    // No bytecode, so that the source tree stays as it is; no environment and no installed packages, as it needs none.
-    command.args(["-B", "-E", "-S"]).arg(path);
-    Ok(command)
-}
 
 /// A server that publishes marked pictures flat out.
 fn writer(scene: &Scene, slots: u32) -> Process {

@@ -1,11 +1,13 @@
 //! `cargo xtask generate`: everything that is made from the one table in `vas-shm-proto/src/layout.rs`, so that no copy of it
-//! is kept by hand: the C header, the constants for Python, and the table and the digest in `PROTOCOL.md`.
+//! is kept by hand: the C header, the constants for Python, and the table and the digest in `PROTOCOL.md`; and the header of the
+//! writer's C interface, from its Rust source (`writer.rs`).
 //!
 //! The files are committed: people who never run this get them. `--check` makes all of them in memory and compares.
 
 mod c;
 mod protocol;
 mod python;
+mod writer;
 
 use std::fs;
 use std::path::Path;
@@ -37,29 +39,34 @@ pub(crate) fn command(workspace: &Workspace, check: bool) -> Outcome {
     printable()?;
     let digest = digest();
     let mut stale = Vec::new();
-    for Generated { path, text } in ALL {
+    let mut compare = |path: &'static str, source: &str, text: &dyn Fn(&str) -> Outcome<String>| -> Outcome {
         let file = workspace.root.join(path);
         let now = match fs::read_to_string(&file) {
             Ok(now) => now,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
             Err(error) => return Err(error).context(|| format!("read {}", file.display())),
         };
-        let made = text(&digest, &now)?;
+        let made = text(&now)?;
         if made == now {
-            ui::good(&format!("{path} is what layout.rs makes of it"));
+            ui::good(&format!("{path} is what {source} makes of it"));
         } else if check {
-            ui::bad(&format!("{path} is not what layout.rs makes of it: {}", first_difference(&now, &made)));
-            stale.push(*path);
+            ui::bad(&format!("{path} is not what {source} makes of it: {}", first_difference(&now, &made)));
+            stale.push(path);
         } else {
             write(&file, &made)?;
             ui::good(&format!("wrote {path}"));
         }
+        Ok(())
+    };
+    for Generated { path, text } in ALL {
+        compare(path, "layout.rs", &|now| text(&digest, now))?;
     }
+    compare(writer::PATH, writer::FOLDER, &|_| writer::text(workspace))?;
     if stale.is_empty() {
         Ok(())
     } else {
         Err(Failure::new(format!(
-            "{} not made from layout.rs as it is now: run `cargo xtask generate` and look at what changed",
+            "{} not made from the source as it is now: run `cargo xtask generate` and look at what changed",
             stale.join(", ")
         )))
     }
