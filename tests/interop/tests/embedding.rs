@@ -285,7 +285,7 @@ fn next_with(process: &Process, seen: &mut usize, words: &str) -> String {
     }
 }
 
-// Proves LIFE-3 and LIFE-8 for a server in C: what a reader in C sees of it.
+// Proves LIFE-3, LIFE-4, LIFE-5 and LIFE-12 for a server in C, as a reader in C sees it.
 #[test]
 fn a_server_in_c_that_is_suspended_killed_started_again_and_stopped_leaves_what_the_contract_says() {
     let workshop = workshop();
