@@ -31,7 +31,7 @@
  * NULL is answered by VAS_ERROR_NULL where it is not allowed. What cannot be known is not answered: a pointer to what was freed, a plane
  * shorter than its `size`, a write to planes whose slot was published, or source planes that are those of the slot.
  *
- * Threads. vas_exporter_start, vas_camera_add, and what takes neither exporter nor camera may be called from any thread at any time. A
+ * Threads. vas_exporter_start, vas_exporter_beat, vas_camera_add, and what takes neither exporter nor camera may be called from any thread at any time. A
  * camera may be used by any thread, by one at a time: a second one gets VAS_ERROR_BUSY, or whatever the order of the two makes of it.
  * Different cameras do not know of each other. Worker threads may fill a slot together; those that use non-temporal stores fence them
  * (sfence) before they say that they are done.
@@ -39,6 +39,9 @@
  * fork. A child must not touch the exporter and the cameras of its parent: their memory is not inherited. To stop or shut them down there
  * does nothing. A child that wants to export starts an exporter of its own. One that goes on without exec has its parent's sole-writer
  * locks open: if the parent is killed, no other server gets its cameras before the child ends too.
+ *
+ * Privileges. A server that gives them up does so before vas_exporter_start: files belong to the user who makes them, and the kernel
+ * tells only their owner whether somebody has them open.
  *
  * Process-wide state. None: no signal handler, no signal mask but that of the library's own thread, no environment, no locale, and no
  * log but the function in the config. Two exporters with different base directories do not know of each other. After a panic of the
@@ -63,6 +66,12 @@
 
 /** Pixels are copied always. */
 #define VAS_WHEN_ALWAYS 1
+
+/** The library's thread says twice a second that the server is alive: `heartbeat` of struct vas_exporter_config. */
+#define VAS_HEARTBEAT_THREAD 0
+
+/** The server says so itself, by vas_exporter_beat. */
+#define VAS_HEARTBEAT_CALLER 1
 
 /** Something is not exported, or was refused: the level of a message of vas_log. */
 #define VAS_LOG_ERROR 1
@@ -143,8 +152,9 @@ struct vas_exporter;
  * Hears what the writer has to say: once per change of a situation, never per frame. `message` is text in UTF-8 that ends with a
  * zero, and gone after the call.
  *
- * It is called from the exporter's own thread and from any thread that is in a call of this library, also from several at once. It
- * must come back soon (cameras' files wait for it, frames do not), must not call this library, and no C++ exception may leave it.
+ * It is called by the thread that is in vas_exporter_start, and then by the exporter's own thread until vas_exporter_shutdown is done;
+ * never by one that is in another call. It must come back soon (cameras' files and heartbeats wait for it, frames do not), must not call
+ * this library, and no C++ exception may leave it.
  */
 typedef void (*vas_log)(void *context, uint32_t level, const char *message);
 
@@ -170,12 +180,12 @@ struct vas_exporter_config {
     uint32_t group;
     /** Hears what this exporter has to say; NULL: nobody. Other exporters of the process are not heard here. */
     vas_log log;
-    /** Handed to `log`; has to live until the exporter and all its cameras are gone. */
+    /** Handed to `log`; has to live until vas_exporter_shutdown is done. */
     void *log_context;
     /** The least important level that is heard; 0: VAS_LOG_INFO. */
     uint32_t log_level;
-    /** To be 0. */
-    uint32_t reserved;
+    /** VAS_HEARTBEAT_THREAD or VAS_HEARTBEAT_CALLER. */
+    uint32_t heartbeat;
 };
 
 /** What became of a camera's frames. Set `size`; later versions add members at the end. */
@@ -260,6 +270,15 @@ enum vas_result vas_exporter_start(const struct vas_exporter_config *config,
                                    struct vas_exporter **exporter,
                                    char *message,
                                    size_t message_size);
+
+/**
+ * Says that the server is alive, if the config says that it does so itself (VAS_HEARTBEAT_CALLER); else nothing comes of it. To be
+ * called at least four times a second, by any thread, for instance from the loop that watches the cameras: a server that hangs is then
+ * seen to hang. Never waits: a look at the clock and a store.
+ *
+ * Answers: VAS_OK, VAS_ERROR_NULL, VAS_ERROR_PANIC. From any thread, from several at once.
+ */
+enum vas_result vas_exporter_beat(const struct vas_exporter *exporter);
 
 /**
  * Stops the export of every camera: readers are told, files removed, memory given back; ends the library's thread; sets `*exporter`

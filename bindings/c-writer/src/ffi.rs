@@ -8,9 +8,9 @@
 use crate::camera::{Phase, Wrong};
 use crate::log::Log;
 use crate::types::{
-    VAS_FRAME_DAMAGED, VAS_LOG_ERROR, VAS_LOG_INFO, VAS_LOG_WARN, VAS_SOURCE_LIVE, VAS_SOURCE_STALLED,
-    VAS_WHEN_ALWAYS, VAS_WHEN_ATTACHED, vas_camera, vas_camera_counters, vas_exporter, vas_exporter_config,
-    vas_log, vas_picture_format, vas_plane, vas_planes, vas_result,
+    VAS_FRAME_DAMAGED, VAS_HEARTBEAT_CALLER, VAS_HEARTBEAT_THREAD, VAS_LOG_ERROR, VAS_LOG_INFO, VAS_LOG_WARN,
+    VAS_SOURCE_LIVE, VAS_SOURCE_STALLED, VAS_WHEN_ALWAYS, VAS_WHEN_ATTACHED, vas_camera, vas_camera_counters,
+    vas_exporter, vas_exporter_config, vas_log, vas_picture_format, vas_plane, vas_planes, vas_result,
 };
 use std::ffi::{CStr, CString, OsStr, c_char, c_void};
 use std::os::unix::ffi::OsStrExt as _;
@@ -20,8 +20,8 @@ use std::sync::Mutex;
 use std::time::Duration;
 use tracing::Level;
 use vas_shm_writer::{
-    CameraError, CameraId, ExportWhen, Exporter, ExporterConfig, Plane, RawPlanes, SlotCount, SourceState,
-    Stamp,
+    CameraError, CameraId, ExportWhen, Exporter, ExporterConfig, Heartbeat, Plane, RawPlanes, SlotCount,
+    SourceState, Stamp,
 };
 
 /// By convention, and by the table of the layout.
@@ -61,11 +61,25 @@ pub unsafe extern "C" fn vas_exporter_start(
         let (config, log) = unsafe { checked(&config) }?;
         let started = log.around(|| with_signals_blocked(|| Exporter::start(config)));
         let started = started.map_err(|why| Wrong::new(vas_result::VAS_ERROR_BASE, why.to_string()))?;
-        *exporter = Box::into_raw(Box::new(vas_exporter { exporter: started, log }));
+        *exporter = Box::into_raw(Box::new(vas_exporter { exporter: started }));
         Ok(())
     };
     // SAFETY: the header asks for NULL or a buffer of that size.
     unsafe { called(work, &message) }
+}
+
+/// Says that the server is alive, if the config says that it does so itself (VAS_HEARTBEAT_CALLER); else nothing comes of it. To be
+/// called at least four times a second, by any thread, for instance from the loop that watches the cameras: a server that hangs is then
+/// seen to hang. Never waits: a look at the clock and a store.
+///
+/// Answers: VAS_OK, VAS_ERROR_NULL, VAS_ERROR_PANIC. From any thread, from several at once.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vas_exporter_beat(exporter: *const vas_exporter) -> vas_result {
+    silently(|| {
+        // SAFETY: the header asks for NULL or an exporter that was not shut down.
+        unsafe { exporter.as_ref() }.ok_or(vas_result::VAS_ERROR_NULL)?.exporter.beat();
+        Ok(())
+    })
 }
 
 /// Stops the export of every camera: readers are told, files removed, memory given back; ends the library's thread; sets `*exporter`
@@ -78,8 +92,7 @@ pub unsafe extern "C" fn vas_exporter_shutdown(exporter: *mut *mut vas_exporter)
     let work = || {
         // SAFETY: the header asks for NULL or the place of a pointer to an exporter, or of NULL.
         let Some(exporter) = (unsafe { taken(exporter) }) else { return Ok(()) };
-        let vas_exporter { exporter, log } = *exporter;
-        log.around(|| exporter.shutdown());
+        exporter.exporter.shutdown();
         Ok(())
     };
     silently(work)
@@ -108,23 +121,21 @@ pub unsafe extern "C" fn vas_camera_add(
         let camera = unsafe { camera.as_mut() }.ok_or(vas_result::VAS_ERROR_NULL)?;
         *camera = std::ptr::null_mut();
         // SAFETY: the header asks for NULL or an exporter that was not shut down.
-        let vas_exporter { exporter, log } =
-            unsafe { exporter.as_ref() }.ok_or(vas_result::VAS_ERROR_NULL)?;
+        let exporter = unsafe { exporter.as_ref() }.ok_or(vas_result::VAS_ERROR_NULL)?;
         // SAFETY: the header asks for NULL or a text that ends with a zero.
         let id = unsafe { text(camera_id) }?;
         let id = id.to_string_lossy();
         let id = CameraId::new(&id).map_err(|why| {
             Wrong::new(vas_result::VAS_ERROR_ARGUMENT, format!("{id:?} is no camera's name: {why}"))
         })?;
-        let added = log.around(|| exporter.camera(id)).map_err(|why| {
+        let added = exporter.exporter.camera(id).map_err(|why| {
             let result = match why {
                 CameraError::Duplicate(_) => vas_result::VAS_ERROR_DUPLICATE,
                 _ => vas_result::VAS_SHUT_DOWN,
             };
             Wrong::new(result, why.to_string())
         })?;
-        *camera =
-            Box::into_raw(Box::new(vas_camera { phase: Mutex::new(Phase::Ready(added)), log: log.clone() }));
+        *camera = Box::into_raw(Box::new(vas_camera { phase: Mutex::new(Phase::Ready(added)) }));
         Ok(())
     };
     // SAFETY: the header asks for NULL or a buffer of that size.
@@ -236,7 +247,7 @@ pub unsafe extern "C" fn vas_camera_begin(
         // SAFETY: the header asks for NULL or a format.
         let format = *unsafe { format.as_ref() }.ok_or(vas_result::VAS_ERROR_NULL)?;
         let mut phase = camera.enter()?;
-        let slot = camera.log.around(|| phase.begin(format.checked()?))?;
+        let slot = phase.begin(format.checked()?)?;
         if !planes.is_null() {
             // SAFETY: it is not NULL, so by the header there is room for planes.
             unsafe { planes.write(pointers(&slot.planes())) };
@@ -503,10 +514,15 @@ unsafe fn checked(config: &vas_exporter_config) -> Result<(ExporterConfig, Log),
         0 | VAS_LOG_INFO => Level::INFO,
         other => return Err(wrong(format!("the config's `log_level` is {other}, there is no such level"))),
     };
-    if config.reserved != 0 {
-        return Err(wrong(format!("the config's `reserved` is {}, it has to be 0", config.reserved)));
-    }
-    let mut to = ExporterConfig::new(Path::new(OsStr::from_bytes(base.to_bytes()))).when(when);
+    let heartbeat = match config.heartbeat {
+        VAS_HEARTBEAT_THREAD => Heartbeat::Thread,
+        VAS_HEARTBEAT_CALLER => Heartbeat::Caller,
+        other => {
+            return Err(wrong(format!("the config's `heartbeat` is {other}, there is no such constant")));
+        }
+    };
+    let base = Path::new(OsStr::from_bytes(base.to_bytes()));
+    let mut to = ExporterConfig::new(base).when(when).heartbeat(heartbeat);
     if config.slots != 0 {
         let slots =
             SlotCount::new(config.slots).map_err(|why| wrong(format!("the config's `slots`: {why}")))?;
@@ -542,9 +558,8 @@ unsafe fn end(place: *mut *mut vas_camera, removes_directory: bool) -> Result<()
     drop(camera.enter()?);
     // SAFETY: handed on to the caller.
     let Some(camera) = (unsafe { taken(place) }) else { return Ok(()) };
-    let vas_camera { phase, log } = *camera;
-    let phase = phase.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    log.around(|| phase.stop(removes_directory));
+    let phase = camera.phase.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    phase.stop(removes_directory);
     Ok(())
 }
 
@@ -562,15 +577,14 @@ fn pointers(planes: &RawPlanes<'_>) -> vas_planes {
 }
 
 /// A C function that hears events.
-#[derive(Clone, Copy)]
 pub(crate) struct Listener {
     call: unsafe extern "C" fn(context: *mut c_void, level: u32, message: *const c_char),
     context: *mut c_void,
 }
 
-// SAFETY: nothing is done with the context but handing it to the function, which the header says is called from any thread.
+// SAFETY: nothing is done with the context but handing it to the function, which the header says is called from two threads.
 unsafe impl Send for Listener {}
-// SAFETY: as above, from several at once.
+// SAFETY: as above; tracing shares a subscriber between threads.
 unsafe impl Sync for Listener {}
 
 impl Listener {
@@ -586,8 +600,8 @@ impl Listener {
             Level::WARN => VAS_LOG_WARN,
             _ => VAS_LOG_INFO,
         };
-        // SAFETY: the header asks for a function that takes these, and for a context that lives as long as the exporter and its
-        // cameras, whose events alone come here.
+        // SAFETY: the header asks for a function that takes these, and for a context that lives as long as the exporter, whose events
+        // alone come here.
         unsafe { (self.call)(self.context, level, text.as_ptr()) };
     }
 }

@@ -1,4 +1,4 @@
-//! The writer's events on their way to a C function: for one exporter and its cameras, with nothing global.
+//! The writer's events on their way to a C function: for one exporter, with nothing global.
 
 use crate::ffi::Listener;
 use std::fmt::{self, Write as _};
@@ -6,8 +6,8 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Dispatch, Event, Level, Metadata, Subscriber, dispatcher};
 
-/// Where the events of an exporter and its cameras go.
-#[derive(Clone, Debug)]
+/// Where the events of an exporter go.
+#[derive(Debug)]
 pub(crate) struct Log(Option<Dispatch>);
 
 impl Log {

@@ -5,7 +5,6 @@
 )]
 
 use crate::camera::{Phase, Wrong};
-use crate::log::Log;
 use std::ffi::{c_char, c_void};
 use std::sync::Mutex;
 use vas_shm_writer::{Color, ColorRange, Exporter, NotExported, PictureFormat};
@@ -17,6 +16,11 @@ pub const VAS_MESSAGE_SIZE: usize = 1024;
 pub const VAS_WHEN_ATTACHED: u32 = 0;
 /// Pixels are copied always.
 pub const VAS_WHEN_ALWAYS: u32 = 1;
+
+/// The library's thread says twice a second that the server is alive: `heartbeat` of struct vas_exporter_config.
+pub const VAS_HEARTBEAT_THREAD: u32 = 0;
+/// The server says so itself, by vas_exporter_beat.
+pub const VAS_HEARTBEAT_CALLER: u32 = 1;
 
 /// Something is not exported, or was refused: the level of a message of vas_log.
 pub const VAS_LOG_ERROR: u32 = 1;
@@ -150,8 +154,9 @@ impl From<NotExported> for vas_result {
 /// Hears what the writer has to say: once per change of a situation, never per frame. `message` is text in UTF-8 that ends with a
 /// zero, and gone after the call.
 ///
-/// It is called from the exporter's own thread and from any thread that is in a call of this library, also from several at once. It
-/// must come back soon (cameras' files wait for it, frames do not), must not call this library, and no C++ exception may leave it.
+/// It is called by the thread that is in vas_exporter_start, and then by the exporter's own thread until vas_exporter_shutdown is done;
+/// never by one that is in another call. It must come back soon (cameras' files and heartbeats wait for it, frames do not), must not call
+/// this library, and no C++ exception may leave it.
 pub type vas_log = Option<unsafe extern "C" fn(context: *mut c_void, level: u32, message: *const c_char)>;
 
 /// Where and how to export. Set every byte to zero, then `size`, then what is to be other than the default:
@@ -176,12 +181,12 @@ pub struct vas_exporter_config {
     pub group: u32,
     /// Hears what this exporter has to say; NULL: nobody. Other exporters of the process are not heard here.
     pub log: vas_log,
-    /// Handed to `log`; has to live until the exporter and all its cameras are gone.
+    /// Handed to `log`; has to live until vas_exporter_shutdown is done.
     pub log_context: *mut c_void,
     /// The least important level that is heard; 0: VAS_LOG_INFO.
     pub log_level: u32,
-    /// To be 0.
-    pub reserved: u32,
+    /// VAS_HEARTBEAT_THREAD or VAS_HEARTBEAT_CALLER.
+    pub heartbeat: u32,
 }
 
 /// What the pictures of a camera look like. A change means new files, so a few frames that are not exported. All zero but the size
@@ -275,12 +280,10 @@ pub struct vas_camera_counters {
 #[derive(Debug)]
 pub struct vas_exporter {
     pub(crate) exporter: Exporter,
-    pub(crate) log: Log,
 }
 
 /// The frame path of one camera.
 #[derive(Debug)]
 pub struct vas_camera {
     pub(crate) phase: Mutex<Phase>,
-    pub(crate) log: Log,
 }

@@ -110,9 +110,9 @@ static void a_config_that_cannot_be_kept_is_refused_in_words(const char *base)
     config->log_level = 4;
     SAYS(vas_exporter_start(config, &exporter, message, sizeof message), "`log_level` is 4");
     config->log_level = 0;
-    config->reserved = 1;
-    SAYS(vas_exporter_start(config, &exporter, message, sizeof message), "`reserved` is 1");
-    config->reserved = 0;
+    config->heartbeat = 2;
+    SAYS(vas_exporter_start(config, &exporter, message, sizeof message), "`heartbeat` is 2");
+    config->heartbeat = 0;
     /* Of a later version: what is not used there does not matter, and what is used cannot be kept. */
     config->size = sizeof wide;
     wide.later[3] = 1;
@@ -139,6 +139,7 @@ static void null_is_answered_and_never_followed(const char *base)
     const struct vas_plane empty = {.data = NULL, .size = 0, .stride_bytes = WIDTH};
     CHECK(vas_exporter_start(NULL, &none, NULL, 0) == VAS_ERROR_NULL);
     CHECK(vas_exporter_start(&config, NULL, NULL, 0) == VAS_ERROR_NULL);
+    CHECK(vas_exporter_beat(NULL) == VAS_ERROR_NULL && vas_exporter_beat(exporter) == VAS_OK);
     CHECK(vas_exporter_shutdown(NULL) == VAS_OK && vas_exporter_shutdown(&none) == VAS_OK);
     CHECK(vas_camera_add(NULL, "yard", &other, NULL, 0) == VAS_ERROR_NULL && other == NULL);
     CHECK(vas_camera_add(exporter, NULL, &other, NULL, 0) == VAS_ERROR_NULL);

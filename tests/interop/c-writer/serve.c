@@ -4,9 +4,10 @@
  *
  *     stalled | live        what it tells readers of its source
  *     size WIDTH HEIGHT     of the pictures from now on
+ *     hang                  waits for the next line and does nothing else
  *     remove                ends, and removes the camera's directory too
  *
- * It publishes a grey picture every few milliseconds whether or not anybody looks. Each change of what vas_camera_begin answers is a
+ * It publishes a grey picture every few milliseconds whether or not anybody looks, and lets its heart beat as often. Each change of what vas_camera_begin answers is a
  * line on standard output, and so is all that the log says: "result TEXT", "log LEVEL TEXT".
  */
 #define _POSIX_C_SOURCE 200809L
@@ -43,12 +44,12 @@ static void check(enum vas_result result, const char *call, const char *message)
 }
 
 /* Waits for a line; NULL when standard input has ended, "" when the time is up. */
-static const char *command(void)
+static const char *command(int wait_ms)
 {
     static char line[64];
     struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
     size_t length = 0;
-    if (poll(&input, 1, PERIOD_MS) == 0)
+    if (poll(&input, 1, wait_ms) == 0)
         return "";
     while (length + 1 < sizeof line) {
         if (read(STDIN_FILENO, line + length, 1) != 1)
@@ -65,7 +66,8 @@ int main(int argc, char **argv)
 {
     static char prefix[] = "log";
     struct vas_exporter_config config = {
-        .size = sizeof config, .when = VAS_WHEN_ALWAYS, .log = hear, .log_context = prefix, .log_level = VAS_LOG_INFO};
+        .size = sizeof config, .when = VAS_WHEN_ALWAYS, .log = hear, .log_context = prefix, .log_level = VAS_LOG_INFO,
+        .heartbeat = VAS_HEARTBEAT_CALLER};
     struct vas_picture_format format = {.width = 64, .height = 48};
     struct vas_exporter *exporter;
     struct vas_camera *camera;
@@ -73,7 +75,7 @@ int main(int argc, char **argv)
     char message[VAS_MESSAGE_SIZE];
     enum vas_result before = VAS_ERROR_PANIC, result;
     const char *line;
-    int removes = 0;
+    int removes = 0, wait_ms = PERIOD_MS;
     if (argc != 3) {
         fprintf(stderr, "usage: serve BASE CAMERA\n");
         return 2;
@@ -82,7 +84,11 @@ int main(int argc, char **argv)
     check(vas_exporter_start(&config, &exporter, message, sizeof message), "vas_exporter_start", message);
     check(vas_camera_add(exporter, argv[2], &camera, message, sizeof message), "vas_camera_add", message);
     check(vas_camera_set_frame_period(camera, PERIOD_MS * UINT64_C(1000000)), "vas_camera_set_frame_period", "");
-    while (!removes && (line = command()) != NULL) {
+    while (!removes && (line = command(wait_ms)) != NULL) {
+        wait_ms = strcmp(line, "hang") == 0 ? -1 : PERIOD_MS;
+        if (wait_ms < 0)
+            continue;
+        check(vas_exporter_beat(exporter), "vas_exporter_beat", "");
         if (strcmp(line, "stalled") == 0)
             check(vas_camera_set_source_state(camera, VAS_SOURCE_STALLED), line, "");
         else if (strcmp(line, "live") == 0)

@@ -287,7 +287,7 @@ fn next_with(process: &Process, seen: &mut usize, words: &str) -> String {
 
 // Proves LIFE-3, LIFE-4, LIFE-5 and LIFE-12 for a server in C, as a reader in C sees it.
 #[test]
-fn a_server_in_c_that_is_suspended_killed_started_again_and_stopped_leaves_what_the_contract_says() {
+fn a_server_in_c_that_is_suspended_hangs_is_killed_started_again_and_stopped_leaves_what_the_contract_says() {
     let workshop = workshop();
     let program = require!(sanitized(&workshop, "serve"));
     let scene = Scene::new();
@@ -309,6 +309,12 @@ fn a_server_in_c_that_is_suspended_killed_started_again_and_stopped_leaves_what_
     first.signal(Signal::STOP);
     next_with(&follower, &mut seen, "status server gone");
     first.signal(Signal::CONT);
+    next_with(&follower, &mut seen, "status live");
+    // The library's thread goes on, and says nothing of a heart that the server lets beat itself.
+    first.say("hang");
+    next_with(&follower, &mut seen, "status server gone");
+    let _ = first.stdout.line_with("log 2 the program has not said for 3 seconds that it is alive");
+    first.say("live");
     next_with(&follower, &mut seen, "status live");
     first.kill();
     assert_eq!(scene.exported_files().len(), 2, "what a killed server leaves is for its successor to remove");
