@@ -53,16 +53,16 @@ pub unsafe extern "C" fn vas_exporter_start(
     let message = Message { to: message, size: message_size };
     let work = || {
         // SAFETY: the header asks for NULL or a place for a pointer.
-        let exporter = unsafe { exporter.as_mut() }.ok_or(vas_result::VAS_ERROR_NULL)?;
-        *exporter = std::ptr::null_mut();
+        unsafe { put(exporter, std::ptr::null_mut()) }?;
         // SAFETY: the header asks for NULL or a config of `size` bytes.
         let config = unsafe { read_config(config) }?;
         // SAFETY: handed on to the header.
         let (config, log) = unsafe { checked(&config) }?;
         let started = log.around(|| with_signals_blocked(|| Exporter::start(config)));
         let started = started.map_err(|why| Wrong::new(vas_result::VAS_ERROR_BASE, why.to_string()))?;
-        *exporter = Box::into_raw(Box::new(vas_exporter { exporter: started }));
-        Ok(())
+        let started = Box::into_raw(Box::new(vas_exporter { exporter: started }));
+        // SAFETY: as above.
+        unsafe { put(exporter, started) }
     };
     // SAFETY: the header asks for NULL or a buffer of that size.
     unsafe { called(work, &message) }
@@ -118,8 +118,7 @@ pub unsafe extern "C" fn vas_camera_add(
     let message = Message { to: message, size: message_size };
     let work = || {
         // SAFETY: the header asks for NULL or a place for a pointer.
-        let camera = unsafe { camera.as_mut() }.ok_or(vas_result::VAS_ERROR_NULL)?;
-        *camera = std::ptr::null_mut();
+        unsafe { put(camera, std::ptr::null_mut()) }?;
         // SAFETY: the header asks for NULL or an exporter that was not shut down.
         let exporter = unsafe { exporter.as_ref() }.ok_or(vas_result::VAS_ERROR_NULL)?;
         // SAFETY: the header asks for NULL or a text that ends with a zero.
@@ -135,8 +134,9 @@ pub unsafe extern "C" fn vas_camera_add(
             };
             Wrong::new(result, why.to_string())
         })?;
-        *camera = Box::into_raw(Box::new(vas_camera { phase: Mutex::new(Phase::Ready(added)) }));
-        Ok(())
+        let added = Box::into_raw(Box::new(vas_camera { phase: Mutex::new(Phase::Ready(added)) }));
+        // SAFETY: as above.
+        unsafe { put(camera, added) }
     };
     // SAFETY: the header asks for NULL or a buffer of that size.
     unsafe { called(work, &message) }
@@ -249,8 +249,8 @@ pub unsafe extern "C" fn vas_camera_begin(
         let mut phase = camera.enter()?;
         let slot = phase.begin(format.checked()?)?;
         if !planes.is_null() {
-            // SAFETY: it is not NULL, so by the header there is room for planes.
-            unsafe { planes.write(pointers(&slot.planes())) };
+            // SAFETY: it is not NULL, so by the header it is a place for planes.
+            unsafe { put(planes, pointers(&slot.planes())) }?;
         }
         Ok(())
     })
@@ -338,9 +338,9 @@ pub unsafe extern "C" fn vas_camera_publish(
         }
         let stamp = Stamp::at(timestamp_ns).damaged(flags & VAS_FRAME_DAMAGED != 0);
         let id = phase.end(|slot| slot.publish(stamp))?;
-        // SAFETY: the header asks for NULL or a place for a number.
-        if let Some(frame_id) = unsafe { frame_id.as_mut() } {
-            *frame_id = id.get();
+        if !frame_id.is_null() {
+            // SAFETY: it is not NULL, so by the header it is a place for a number.
+            unsafe { put(frame_id, id.get()) }?;
         }
         Ok(())
     })
@@ -433,6 +433,19 @@ unsafe fn called(work: impl FnOnce() -> Result<(), Wrong>, message: &Message) ->
     // SAFETY: handed on to the caller.
     unsafe { message.say(&text) };
     result
+}
+
+/// Gives C a value. What stands in its place before may be nothing at all, so no reference to it is made.
+///
+/// # Safety
+/// NULL, or a place for such a value.
+unsafe fn put<T>(place: *mut T, value: T) -> Result<(), Wrong> {
+    if place.is_null() {
+        return Err(vas_result::VAS_ERROR_NULL.into());
+    }
+    // SAFETY: not NULL, so it is such a place (caller).
+    unsafe { place.write(value) };
+    Ok(())
 }
 
 /// A text of C.
