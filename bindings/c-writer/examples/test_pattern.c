@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0
  *
- * test_pattern [BASE [CAMERA [FRAMES]]]: a server in thirty lines. Exports a moving test pattern until it is interrupted, or until
- * so many frames were published: while nobody looks, none is. The picture is that of the writer's example in Rust.
+ * test_pattern [BASE [CAMERA [FRAMES]]]: a server in thirty lines. Exports a moving test pattern until it is interrupted, or
+ * until so many frames were published: while nobody looks, none is. The picture is that of the writer's example in Rust.
  */
 #define _POSIX_C_SOURCE 199309L /* nanosleep(2) */
 #include "vas_writer.h"
@@ -26,13 +26,15 @@ int main(int argc, char **argv)
     for (unsigned long tick = 0, published = 0; frames == 0 || published < frames; tick++) {
         struct vas_planes to;
         if (vas_camera_begin(camera, &format, &to) == VAS_OK) {
-            /* A grey ramp that moves to the left, and two colour ramps that stand still: straight to where readers will see them. */
+            /* A grey ramp that moves to the left, and two colour ramps that stand still: straight to where readers see them. */
             for (size_t y = 0; y < to.luma_rows; y++)
                 for (size_t x = 0; x < to.luma_row_bytes; x++)
                     to.luma[y * to.stride_bytes + x] = (uint8_t)(x + 4 * tick);
             for (size_t y = 0; y < to.chroma_rows; y++)
-                for (size_t x = 0; x < to.chroma_row_bytes; x++)
-                    to.chroma[y * to.stride_bytes + x] = (uint8_t)(x % 2 ? y * 255 / to.chroma_rows : x / 2 * 255 / (to.chroma_row_bytes / 2));
+                for (size_t x = 0; x < to.chroma_row_bytes; x += 2) {
+                    to.chroma[y * to.stride_bytes + x] = (uint8_t)(x * 255 / to.chroma_row_bytes);
+                    to.chroma[y * to.stride_bytes + x + 1] = (uint8_t)(y * 255 / to.chroma_rows);
+                }
             published += vas_camera_publish(camera, vas_writer_monotonic_ns(), 0, NULL) == VAS_OK;
         }
         nanosleep(&period, NULL);

@@ -24,31 +24,32 @@
  *     vas_camera_stop(&camera);
  *     vas_exporter_shutdown(&exporter);
  *
- * What is promised of the files, and to readers: vas-shm-proto/PROTOCOL.md. No call of the frame path waits: neither for a reader nor
- * for files, which the library's own thread makes, watches and removes.
+ * What is promised of the files, and to readers: vas-shm-proto/PROTOCOL.md. No call of the frame path waits: neither for a
+ * reader nor for files, which the library's own thread makes, watches and removes.
  *
- * Pointers. Each has to be NULL or lead to what its type says, for as long as the call takes, and longer only where that is said.
- * NULL is answered by VAS_ERROR_NULL where it is not allowed. What cannot be known is not answered: a pointer to what was freed, a plane
- * shorter than its `size`, a write to planes whose slot was published, or source planes that are those of the slot.
+ * Pointers. Each has to be NULL or lead to what its type says, for as long as the call takes, and longer only where that is
+ * said. NULL is answered by VAS_ERROR_NULL where it is not allowed. What cannot be known is not answered: a pointer to what was
+ * freed, a plane shorter than its `size`, a write to planes whose slot was published, or source planes that are those of the
+ * slot.
  *
- * Threads. vas_exporter_start, vas_exporter_beat, vas_camera_add, and what takes neither exporter nor camera may be called from any thread at any time. A
- * camera may be used by any thread, by one at a time: a second one gets VAS_ERROR_BUSY, or whatever the order of the two makes of it.
- * Different cameras do not know of each other. Worker threads may fill a slot together; those that use non-temporal stores fence them
- * (sfence) before they say that they are done.
+ * Threads. vas_exporter_start, vas_exporter_beat, vas_camera_add, and what takes neither exporter nor camera may be called from
+ * any thread at any time. A camera may be used by any thread, by one at a time: a second one gets VAS_ERROR_BUSY, or whatever
+ * the order of the two makes of it. Different cameras do not know of each other. Worker threads may fill a slot together; those
+ * that use non-temporal stores fence them (sfence) before they say that they are done.
  *
- * fork. A child must not touch the exporter and the cameras of its parent: their memory is not inherited. To stop or shut them down there
- * does nothing. A child that wants to export starts an exporter of its own. One that goes on without exec has its parent's sole-writer
- * locks open: if the parent is killed, no other server gets its cameras before the child ends too.
+ * fork. A child must not touch the exporter and the cameras of its parent: their memory is not inherited. To stop or shut them
+ * down there does nothing. A child that wants to export starts an exporter of its own. One that goes on without exec has its
+ * parent's sole-writer locks open: if the parent is killed, no other server gets its cameras before the child ends too.
  *
- * Privileges. A server that gives them up does so before vas_exporter_start: files belong to the user who makes them, and the kernel
- * tells only their owner whether somebody has them open.
+ * Privileges. A server that gives them up does so before vas_exporter_start: files belong to the user who makes them, and the
+ * kernel tells only their owner whether somebody has them open.
  *
- * Process-wide state. None: no signal handler, no signal mask but that of the library's own thread, no environment, no locale, and no
- * log but the function in the config. Two exporters with different base directories do not know of each other. After a panic of the
- * library, which is a defect, a call answers VAS_ERROR_PANIC, and the details are on standard error.
+ * Process-wide state. None: no signal handler, no signal mask but that of the library's own thread, no environment, no locale,
+ * and no log but the function in the config. Two exporters with different base directories do not know of each other. After a
+ * panic of the library, which is a defect, a call answers VAS_ERROR_PANIC, and the details are on standard error.
  *
- * Growth. Structs with a member `size` grow at their end; all others are as they are for ever. Results and constants are added, never
- * changed.
+ * Growth. Structs with a member `size` grow at their end; all others are as they are for ever. Results and constants are added,
+ * never changed.
  */
 
 
@@ -61,7 +62,10 @@
 /** Room for every message that a call may give, its final zero included; longer paths are cut off. */
 #define VAS_MESSAGE_SIZE 1024
 
-/** Pixels are copied while somebody has the camera's files open, and a few seconds longer: `when` of struct vas_exporter_config. */
+/**
+ * Pixels are copied while somebody has the camera's files open, and a few seconds longer: `when` of struct
+ * vas_exporter_config.
+ */
 #define VAS_WHEN_ATTACHED 0
 
 /** Pixels are copied always. */
@@ -149,12 +153,12 @@ struct vas_camera;
 struct vas_exporter;
 
 /**
- * Hears what the writer has to say: once per change of a situation, never per frame. `message` is text in UTF-8 that ends with a
- * zero, and gone after the call.
+ * Hears what the writer has to say: once per change of a situation, never per frame. `message` is text in UTF-8 that ends with
+ * a zero, and gone after the call.
  *
- * It is called by the thread that is in vas_exporter_start, and then by the exporter's own thread until vas_exporter_shutdown is done;
- * never by one that is in another call. It must come back soon (cameras' files and heartbeats wait for it, frames do not), must not call
- * this library, and no C++ exception may leave it.
+ * It is called by the thread that is in vas_exporter_start, and then by the exporter's own thread until vas_exporter_shutdown
+ * is done; never by one that is in another call. It must come back soon (cameras' files and heartbeats wait for it, frames do
+ * not), must not call this library, and no C++ exception may leave it.
  */
 typedef void (*vas_log)(void *context, uint32_t level, const char *message);
 
@@ -199,8 +203,8 @@ struct vas_camera_counters {
 };
 
 /**
- * What the pictures of a camera look like. A change means new files, so a few frames that are not exported. All zero but the size
- * is a picture of unknown colours.
+ * What the pictures of a camera look like. A change means new files, so a few frames that are not exported. All zero but the
+ * size is a picture of unknown colours.
  */
 struct vas_picture_format {
     /** Luma pixels per row, 1 to 16384. */
@@ -218,9 +222,9 @@ struct vas_picture_format {
 };
 
 /**
- * The two planes of a slot that is being filled, NV12: for code that writes the picture where readers will see it. Write only: what
- * is there may be an older frame. Good until the slot is published or abandoned, or its camera stopped or removed; a write after
- * that spoils another frame.
+ * The two planes of a slot that is being filled, NV12: for code that writes the picture where readers will see it. Write only:
+ * what is there may be an older frame. Good until the slot is published or abandoned, or its camera stopped or removed; a
+ * write after that spoils another frame.
  */
 struct vas_planes {
     /** The luma plane: `luma_rows` rows of `luma_row_bytes` bytes. */
@@ -245,7 +249,10 @@ struct vas_plane {
     const uint8_t *data;
     /** Bytes that may be read from there; the last row may end with its visible bytes. */
     size_t size;
-    /** Bytes from one row to the next, at least a row. (A picture that is stored from its bottom up has to be turned around first.) */
+    /**
+     * Bytes from one row to the next, at least a row. (A picture that is stored from its bottom up has to be turned around
+     * first.)
+     */
     size_t stride_bytes;
 };
 
@@ -254,15 +261,15 @@ extern "C" {
 #endif // __cplusplus
 
 /**
- * Starts an exporter: checks the base directory, removes what killed servers left of cameras that nobody writes now, starts the
- * library's thread. One per process and base directory. `*exporter` is NULL unless this answers VAS_OK.
+ * Starts an exporter: checks the base directory, removes what killed servers left of cameras that nobody writes now, starts
+ * the library's thread. One per process and base directory. `*exporter` is NULL unless this answers VAS_OK.
  *
- * `message` has room for `message_size` bytes, VAS_MESSAGE_SIZE are enough; it gets one sentence for a person when this fails, and is
- * empty otherwise. NULL: none is wanted.
+ * `message` has room for `message_size` bytes, VAS_MESSAGE_SIZE are enough; it gets one sentence for a person when this fails,
+ * and is empty otherwise. NULL: none is wanted.
  *
- * The library's thread blocks all signals but those of faults, so that the server's own threads get them; no handler is installed
- * and none is changed. (When a reader opens the files in the very moment in which the writer looks whether anybody is attached, the
- * kernel sends the process SIGURG, which is ignored unless the server asks for it.)
+ * The library's thread blocks all signals but those of faults, so that the server's own threads get them; no handler is
+ * installed and none is changed. (When a reader opens the files in the very moment in which the writer looks whether anybody
+ * is attached, the kernel sends the process SIGURG, which is ignored unless the server asks for it.)
  *
  * Answers: VAS_OK, VAS_ERROR_NULL, VAS_ERROR_ARGUMENT, VAS_ERROR_BASE, VAS_ERROR_PANIC. From any thread.
  */
@@ -272,31 +279,32 @@ enum vas_result vas_exporter_start(const struct vas_exporter_config *config,
                                    size_t message_size);
 
 /**
- * Says that the server is alive, if the config says that it does so itself (VAS_HEARTBEAT_CALLER); else nothing comes of it. To be
- * called at least four times a second, by any thread, for instance from the loop that watches the cameras: a server that hangs is then
- * seen to hang. Never waits: a look at the clock and a store.
+ * Says that the server is alive, if the config says that it does so itself (VAS_HEARTBEAT_CALLER); else nothing comes of it.
+ * To be called at least four times a second, by any thread, for instance from the loop that watches the cameras: a server that
+ * hangs is then seen to hang. Never waits: a look at the clock and a store.
  *
  * Answers: VAS_OK, VAS_ERROR_NULL, VAS_ERROR_PANIC. From any thread, from several at once.
  */
 enum vas_result vas_exporter_beat(const struct vas_exporter *exporter);
 
 /**
- * Stops the export of every camera: readers are told, files removed, memory given back; ends the library's thread; sets `*exporter`
- * to NULL, so that doing it twice does no harm. Bounded: it waits for files that are just being made, and at most half a second for
- * readers and for slots that are being filled. Its cameras still have to be stopped; they answer VAS_SHUT_DOWN.
+ * Stops the export of every camera: readers are told, files removed, memory given back; ends the library's thread; sets
+ * `*exporter` to NULL, so that doing it twice does no harm. Bounded: it waits for files that are just being made, and at most
+ * half a second for readers and for slots that are being filled. Its cameras still have to be stopped; they answer
+ * VAS_SHUT_DOWN.
  *
  * Answers: VAS_OK, VAS_ERROR_PANIC. From any thread, while no other call is made with this exporter.
  */
 enum vas_result vas_exporter_shutdown(struct vas_exporter **exporter);
 
 /**
- * A camera to export. `camera_id` is 1 to 64 letters, digits, '_' and '-', of which the first is a letter or a digit. Nothing is
- * made on disk before its first frame: only then is the format known. `*camera` is NULL unless this answers VAS_OK.
+ * A camera to export. `camera_id` is 1 to 64 letters, digits, '_' and '-', of which the first is a letter or a digit. Nothing
+ * is made on disk before its first frame: only then is the format known. `*camera` is NULL unless this answers VAS_OK.
  *
  * `message` as with vas_exporter_start.
  *
- * Answers: VAS_OK, VAS_SHUT_DOWN, VAS_ERROR_NULL, VAS_ERROR_ARGUMENT, VAS_ERROR_DUPLICATE, VAS_ERROR_PANIC. From any thread, from
- * several at once.
+ * Answers: VAS_OK, VAS_SHUT_DOWN, VAS_ERROR_NULL, VAS_ERROR_ARGUMENT, VAS_ERROR_DUPLICATE, VAS_ERROR_PANIC. From any thread,
+ * from several at once.
  */
 enum vas_result vas_camera_add(const struct vas_exporter *exporter,
                                const char *camera_id,
@@ -305,9 +313,9 @@ enum vas_result vas_camera_add(const struct vas_exporter *exporter,
                                size_t message_size);
 
 /**
- * Stops the camera: readers are told, its files removed (waited for at most a second), and the camera freed; sets `*camera` to NULL,
- * so that doing it twice does no harm. A slot that is being filled leaves nothing visible. The camera's directory stays, so that a
- * container may go on bind-mounting it. Before or after vas_exporter_shutdown.
+ * Stops the camera: readers are told, its files removed (waited for at most a second), and the camera freed; sets `*camera` to
+ * NULL, so that doing it twice does no harm. A slot that is being filled leaves nothing visible. The camera's directory stays,
+ * so that a container may go on bind-mounting it. Before or after vas_exporter_shutdown.
  *
  * Answers: VAS_OK, VAS_ERROR_BUSY (the camera is as it was), VAS_ERROR_PANIC.
  */
@@ -324,13 +332,12 @@ enum vas_result vas_camera_remove(struct vas_camera **camera);
 enum vas_result vas_camera_set_frame_period(const struct vas_camera *camera, uint64_t period_ns);
 
 /**
- * Tells readers whether the source delivers: VAS_SOURCE_LIVE (as a camera begins) or VAS_SOURCE_STALLED. Never waits; call it on each
- * change, before the frame that follows.
+ * Tells readers whether the source delivers: VAS_SOURCE_LIVE (as a camera begins) or VAS_SOURCE_STALLED. Never waits; call it
+ * on each change, before the frame that follows.
  *
  * Answers: VAS_OK, VAS_ERROR_NULL, VAS_ERROR_ARGUMENT, VAS_ERROR_SLOT_HELD, VAS_ERROR_BUSY, VAS_ERROR_PANIC.
  */
-enum vas_result vas_camera_set_source_state(const struct vas_camera *camera,
-                                            uint32_t state);
+enum vas_result vas_camera_set_source_state(const struct vas_camera *camera, uint32_t state);
 
 /**
  * What became of the camera's frames so far. `counters->size` has to be set; what this library counts beyond that is left out.
@@ -340,17 +347,17 @@ enum vas_result vas_camera_set_source_state(const struct vas_camera *camera,
 enum vas_result vas_camera_get_counters(const struct vas_camera *camera, struct vas_camera_counters *counters);
 
 /**
- * Takes a slot for a frame of this format, before its pixels are made: whatever this answers but VAS_OK, nothing needs to be decoded
- * further or converted. After VAS_OK fill the slot, through `*planes` or by vas_camera_write_nv12 or vas_camera_write_yuv420p, then
- * vas_camera_publish or vas_camera_abandon it. `planes` may be NULL if it is not wanted.
+ * Takes a slot for a frame of this format, before its pixels are made: whatever this answers but VAS_OK, nothing needs to be
+ * decoded further or converted. After VAS_OK fill the slot, through `*planes` or by vas_camera_write_nv12 or
+ * vas_camera_write_yuv420p, then vas_camera_publish or vas_camera_abandon it. `planes` may be NULL if it is not wanted.
  *
- * Never waits. While somebody is attached it makes no system call; while nobody is, it makes three. For a format that has no files yet
- * these are asked for, and there is no slot until they are there; a format that comes back before its files were replaced goes on in
- * them.
+ * Never waits. While somebody is attached it makes no system call; while nobody is, it makes three. For a format that has no
+ * files yet these are asked for, and there is no slot until they are there; a format that comes back before its files were
+ * replaced goes on in them.
  *
  * Answers: VAS_OK; no slot: VAS_IDLE, VAS_PREPARING, VAS_NO_ROOM, VAS_HELD_BY_ANOTHER, VAS_UNAVAILABLE, VAS_SHUT_DOWN,
- * VAS_NOT_EXPORTED; nothing was done: VAS_ERROR_NULL, VAS_ERROR_ARGUMENT (a size that cannot be exported, a colour range that is none),
- * VAS_ERROR_SLOT_HELD, VAS_ERROR_BUSY, VAS_ERROR_PANIC.
+ * VAS_NOT_EXPORTED; nothing was done: VAS_ERROR_NULL, VAS_ERROR_ARGUMENT (a size that cannot be exported, a colour range that
+ * is none), VAS_ERROR_SLOT_HELD, VAS_ERROR_BUSY, VAS_ERROR_PANIC.
  */
 enum vas_result vas_camera_begin(const struct vas_camera *camera,
                                  const struct vas_picture_format *format,
@@ -370,8 +377,8 @@ enum vas_result vas_camera_write_nv12(const struct vas_camera *camera,
                                       size_t message_size);
 
 /**
- * Copies a planar 4:2:0 picture into the slot (FFmpeg: yuv420p, yuvj420p): luma as it is, Cb and Cr interleaved on their way, with any
- * strides. No value is changed, so full range stays full range. On a failure nothing was written.
+ * Copies a planar 4:2:0 picture into the slot (FFmpeg: yuv420p, yuvj420p): luma as it is, Cb and Cr interleaved on their way,
+ * with any strides. No value is changed, so full range stays full range. On a failure nothing was written.
  *
  * `message` as with vas_exporter_start.
  *
@@ -385,16 +392,14 @@ enum vas_result vas_camera_write_yuv420p(const struct vas_camera *camera,
                                          size_t message_size);
 
 /**
- * Hands the frame to the readers. `timestamp_ns` is CLOCK_MONOTONIC when the frame was decoded (vas_writer_monotonic_ns), `flags` is 0
- * or VAS_FRAME_DAMAGED. `*frame_id` gets the frame's number; `frame_id` may be NULL. Never waits, calls nothing, allocates nothing.
+ * Hands the frame to the readers. `timestamp_ns` is CLOCK_MONOTONIC when the frame was decoded (vas_writer_monotonic_ns),
+ * `flags` is 0 or VAS_FRAME_DAMAGED. `*frame_id` gets the frame's number; `frame_id` may be NULL. Never waits, calls nothing,
+ * allocates nothing.
  *
- * Answers: VAS_OK, VAS_ERROR_NULL, VAS_ERROR_ARGUMENT (an unknown flag; the slot is still there), VAS_ERROR_NO_SLOT, VAS_ERROR_BUSY,
- * VAS_ERROR_PANIC.
+ * Answers: VAS_OK, VAS_ERROR_NULL, VAS_ERROR_ARGUMENT (an unknown flag; the slot is still there), VAS_ERROR_NO_SLOT,
+ * VAS_ERROR_BUSY, VAS_ERROR_PANIC.
  */
-enum vas_result vas_camera_publish(const struct vas_camera *camera,
-                                   uint64_t timestamp_ns,
-                                   uint32_t flags,
-                                   uint64_t *frame_id);
+enum vas_result vas_camera_publish(const struct vas_camera *camera, uint64_t timestamp_ns, uint32_t flags, uint64_t *frame_id);
 
 /**
  * Gives the slot back and leaves nothing visible; the frame's number is for the next one.
@@ -406,7 +411,10 @@ enum vas_result vas_camera_abandon(const struct vas_camera *camera);
 /** This process's CLOCK_MONOTONIC in nanoseconds. From any thread. */
 uint64_t vas_writer_monotonic_ns(void);
 
-/** The version of this library, such as "0.1.0"; of the bytes that it writes, the header of each camera says the version. For ever. */
+/**
+ * The version of this library, such as "0.1.0"; of the bytes that it writes, the header of each camera says the version. For
+ * ever.
+ */
 const char *vas_writer_version(void);
 
 /** What a result means, for people: a text that stays for ever. For every number, also one that is no result. */

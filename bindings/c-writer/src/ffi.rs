@@ -32,15 +32,15 @@ const COUNTERS_SIZE: usize = size_of::<vas_camera_counters>();
 
 // ---- The exporter ---------------------------------------------------------------------------------------------------------
 
-/// Starts an exporter: checks the base directory, removes what killed servers left of cameras that nobody writes now, starts the
-/// library's thread. One per process and base directory. `*exporter` is NULL unless this answers VAS_OK.
+/// Starts an exporter: checks the base directory, removes what killed servers left of cameras that nobody writes now, starts
+/// the library's thread. One per process and base directory. `*exporter` is NULL unless this answers VAS_OK.
 ///
-/// `message` has room for `message_size` bytes, VAS_MESSAGE_SIZE are enough; it gets one sentence for a person when this fails, and is
-/// empty otherwise. NULL: none is wanted.
+/// `message` has room for `message_size` bytes, VAS_MESSAGE_SIZE are enough; it gets one sentence for a person when this fails,
+/// and is empty otherwise. NULL: none is wanted.
 ///
-/// The library's thread blocks all signals but those of faults, so that the server's own threads get them; no handler is installed
-/// and none is changed. (When a reader opens the files in the very moment in which the writer looks whether anybody is attached, the
-/// kernel sends the process SIGURG, which is ignored unless the server asks for it.)
+/// The library's thread blocks all signals but those of faults, so that the server's own threads get them; no handler is
+/// installed and none is changed. (When a reader opens the files in the very moment in which the writer looks whether anybody
+/// is attached, the kernel sends the process SIGURG, which is ignored unless the server asks for it.)
 ///
 /// Answers: VAS_OK, VAS_ERROR_NULL, VAS_ERROR_ARGUMENT, VAS_ERROR_BASE, VAS_ERROR_PANIC. From any thread.
 #[unsafe(no_mangle)]
@@ -68,9 +68,9 @@ pub unsafe extern "C" fn vas_exporter_start(
     unsafe { called(work, &message) }
 }
 
-/// Says that the server is alive, if the config says that it does so itself (VAS_HEARTBEAT_CALLER); else nothing comes of it. To be
-/// called at least four times a second, by any thread, for instance from the loop that watches the cameras: a server that hangs is then
-/// seen to hang. Never waits: a look at the clock and a store.
+/// Says that the server is alive, if the config says that it does so itself (VAS_HEARTBEAT_CALLER); else nothing comes of it.
+/// To be called at least four times a second, by any thread, for instance from the loop that watches the cameras: a server that
+/// hangs is then seen to hang. Never waits: a look at the clock and a store.
 ///
 /// Answers: VAS_OK, VAS_ERROR_NULL, VAS_ERROR_PANIC. From any thread, from several at once.
 #[unsafe(no_mangle)]
@@ -82,9 +82,10 @@ pub unsafe extern "C" fn vas_exporter_beat(exporter: *const vas_exporter) -> vas
     })
 }
 
-/// Stops the export of every camera: readers are told, files removed, memory given back; ends the library's thread; sets `*exporter`
-/// to NULL, so that doing it twice does no harm. Bounded: it waits for files that are just being made, and at most half a second for
-/// readers and for slots that are being filled. Its cameras still have to be stopped; they answer VAS_SHUT_DOWN.
+/// Stops the export of every camera: readers are told, files removed, memory given back; ends the library's thread; sets
+/// `*exporter` to NULL, so that doing it twice does no harm. Bounded: it waits for files that are just being made, and at most
+/// half a second for readers and for slots that are being filled. Its cameras still have to be stopped; they answer
+/// VAS_SHUT_DOWN.
 ///
 /// Answers: VAS_OK, VAS_ERROR_PANIC. From any thread, while no other call is made with this exporter.
 #[unsafe(no_mangle)]
@@ -100,13 +101,13 @@ pub unsafe extern "C" fn vas_exporter_shutdown(exporter: *mut *mut vas_exporter)
 
 // ---- A camera -------------------------------------------------------------------------------------------------------------
 
-/// A camera to export. `camera_id` is 1 to 64 letters, digits, '_' and '-', of which the first is a letter or a digit. Nothing is
-/// made on disk before its first frame: only then is the format known. `*camera` is NULL unless this answers VAS_OK.
+/// A camera to export. `camera_id` is 1 to 64 letters, digits, '_' and '-', of which the first is a letter or a digit. Nothing
+/// is made on disk before its first frame: only then is the format known. `*camera` is NULL unless this answers VAS_OK.
 ///
 /// `message` as with vas_exporter_start.
 ///
-/// Answers: VAS_OK, VAS_SHUT_DOWN, VAS_ERROR_NULL, VAS_ERROR_ARGUMENT, VAS_ERROR_DUPLICATE, VAS_ERROR_PANIC. From any thread, from
-/// several at once.
+/// Answers: VAS_OK, VAS_SHUT_DOWN, VAS_ERROR_NULL, VAS_ERROR_ARGUMENT, VAS_ERROR_DUPLICATE, VAS_ERROR_PANIC. From any thread,
+/// from several at once.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vas_camera_add(
     exporter: *const vas_exporter,
@@ -142,9 +143,9 @@ pub unsafe extern "C" fn vas_camera_add(
     unsafe { called(work, &message) }
 }
 
-/// Stops the camera: readers are told, its files removed (waited for at most a second), and the camera freed; sets `*camera` to NULL,
-/// so that doing it twice does no harm. A slot that is being filled leaves nothing visible. The camera's directory stays, so that a
-/// container may go on bind-mounting it. Before or after vas_exporter_shutdown.
+/// Stops the camera: readers are told, its files removed (waited for at most a second), and the camera freed; sets `*camera` to
+/// NULL, so that doing it twice does no harm. A slot that is being filled leaves nothing visible. The camera's directory stays,
+/// so that a container may go on bind-mounting it. Before or after vas_exporter_shutdown.
 ///
 /// Answers: VAS_OK, VAS_ERROR_BUSY (the camera is as it was), VAS_ERROR_PANIC.
 #[unsafe(no_mangle)]
@@ -177,8 +178,8 @@ pub unsafe extern "C" fn vas_camera_set_frame_period(
     })
 }
 
-/// Tells readers whether the source delivers: VAS_SOURCE_LIVE (as a camera begins) or VAS_SOURCE_STALLED. Never waits; call it on each
-/// change, before the frame that follows.
+/// Tells readers whether the source delivers: VAS_SOURCE_LIVE (as a camera begins) or VAS_SOURCE_STALLED. Never waits; call it
+/// on each change, before the frame that follows.
 ///
 /// Answers: VAS_OK, VAS_ERROR_NULL, VAS_ERROR_ARGUMENT, VAS_ERROR_SLOT_HELD, VAS_ERROR_BUSY, VAS_ERROR_PANIC.
 #[unsafe(no_mangle)]
@@ -224,17 +225,17 @@ pub unsafe extern "C" fn vas_camera_get_counters(
 
 // ---- A frame --------------------------------------------------------------------------------------------------------------
 
-/// Takes a slot for a frame of this format, before its pixels are made: whatever this answers but VAS_OK, nothing needs to be decoded
-/// further or converted. After VAS_OK fill the slot, through `*planes` or by vas_camera_write_nv12 or vas_camera_write_yuv420p, then
-/// vas_camera_publish or vas_camera_abandon it. `planes` may be NULL if it is not wanted.
+/// Takes a slot for a frame of this format, before its pixels are made: whatever this answers but VAS_OK, nothing needs to be
+/// decoded further or converted. After VAS_OK fill the slot, through `*planes` or by vas_camera_write_nv12 or
+/// vas_camera_write_yuv420p, then vas_camera_publish or vas_camera_abandon it. `planes` may be NULL if it is not wanted.
 ///
-/// Never waits. While somebody is attached it makes no system call; while nobody is, it makes three. For a format that has no files yet
-/// these are asked for, and there is no slot until they are there; a format that comes back before its files were replaced goes on in
-/// them.
+/// Never waits. While somebody is attached it makes no system call; while nobody is, it makes three. For a format that has no
+/// files yet these are asked for, and there is no slot until they are there; a format that comes back before its files were
+/// replaced goes on in them.
 ///
 /// Answers: VAS_OK; no slot: VAS_IDLE, VAS_PREPARING, VAS_NO_ROOM, VAS_HELD_BY_ANOTHER, VAS_UNAVAILABLE, VAS_SHUT_DOWN,
-/// VAS_NOT_EXPORTED; nothing was done: VAS_ERROR_NULL, VAS_ERROR_ARGUMENT (a size that cannot be exported, a colour range that is none),
-/// VAS_ERROR_SLOT_HELD, VAS_ERROR_BUSY, VAS_ERROR_PANIC.
+/// VAS_NOT_EXPORTED; nothing was done: VAS_ERROR_NULL, VAS_ERROR_ARGUMENT (a size that cannot be exported, a colour range that
+/// is none), VAS_ERROR_SLOT_HELD, VAS_ERROR_BUSY, VAS_ERROR_PANIC.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vas_camera_begin(
     camera: *const vas_camera,
@@ -284,8 +285,8 @@ pub unsafe extern "C" fn vas_camera_write_nv12(
     unsafe { called(work, &message) }
 }
 
-/// Copies a planar 4:2:0 picture into the slot (FFmpeg: yuv420p, yuvj420p): luma as it is, Cb and Cr interleaved on their way, with any
-/// strides. No value is changed, so full range stays full range. On a failure nothing was written.
+/// Copies a planar 4:2:0 picture into the slot (FFmpeg: yuv420p, yuvj420p): luma as it is, Cb and Cr interleaved on their way,
+/// with any strides. No value is changed, so full range stays full range. On a failure nothing was written.
 ///
 /// `message` as with vas_exporter_start.
 ///
@@ -316,11 +317,12 @@ pub unsafe extern "C" fn vas_camera_write_yuv420p(
     unsafe { called(work, &message) }
 }
 
-/// Hands the frame to the readers. `timestamp_ns` is CLOCK_MONOTONIC when the frame was decoded (vas_writer_monotonic_ns), `flags` is 0
-/// or VAS_FRAME_DAMAGED. `*frame_id` gets the frame's number; `frame_id` may be NULL. Never waits, calls nothing, allocates nothing.
+/// Hands the frame to the readers. `timestamp_ns` is CLOCK_MONOTONIC when the frame was decoded (vas_writer_monotonic_ns),
+/// `flags` is 0 or VAS_FRAME_DAMAGED. `*frame_id` gets the frame's number; `frame_id` may be NULL. Never waits, calls nothing,
+/// allocates nothing.
 ///
-/// Answers: VAS_OK, VAS_ERROR_NULL, VAS_ERROR_ARGUMENT (an unknown flag; the slot is still there), VAS_ERROR_NO_SLOT, VAS_ERROR_BUSY,
-/// VAS_ERROR_PANIC.
+/// Answers: VAS_OK, VAS_ERROR_NULL, VAS_ERROR_ARGUMENT (an unknown flag; the slot is still there), VAS_ERROR_NO_SLOT,
+/// VAS_ERROR_BUSY, VAS_ERROR_PANIC.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vas_camera_publish(
     camera: *const vas_camera,
@@ -366,7 +368,8 @@ pub extern "C" fn vas_writer_monotonic_ns() -> u64 {
     vas_shm_writer::monotonic_ns()
 }
 
-/// The version of this library, such as "0.1.0"; of the bytes that it writes, the header of each camera says the version. For ever.
+/// The version of this library, such as "0.1.0"; of the bytes that it writes, the header of each camera says the version. For
+/// ever.
 #[unsafe(no_mangle)]
 pub extern "C" fn vas_writer_version() -> *const c_char {
     const VERSION: &CStr =
@@ -480,8 +483,8 @@ unsafe fn plane<'p>(from: *const vas_plane) -> Result<Plane<'p>, Wrong> {
     Ok(Plane::new(unsafe { std::slice::from_raw_parts(data, size) }, stride_bytes))
 }
 
-/// A config of this version or another: members that the caller does not know are zero, and those that this library does not know
-/// have to be, or it would not do what was asked for. (So do the kernel's structs that grow, clone3(2) for one.)
+/// A config of this version or another: members that the caller does not know are zero, and those that this library does not
+/// know have to be, or it would not do what was asked for. (So do the kernel's structs that grow, clone3(2) for one.)
 ///
 /// # Safety
 /// NULL, or a config of as many bytes as its `size` says.
@@ -613,14 +616,14 @@ impl Listener {
             Level::WARN => VAS_LOG_WARN,
             _ => VAS_LOG_INFO,
         };
-        // SAFETY: the header asks for a function that takes these, and for a context that lives as long as the exporter, whose events
-        // alone come here.
+        // SAFETY: the header asks for a function that takes these, and for a context that lives as long as the exporter,
+        // whose events alone come here.
         unsafe { (self.call)(self.context, level, text.as_ptr()) };
     }
 }
 
-/// Does some work with the signals of this thread blocked, those of faults apart; a thread that it starts goes on like that. The signals
-/// of a process go to any thread that takes them, and a server that waits for one has to be the one that gets it.
+/// Does some work with the signals of this thread blocked, those of faults apart; a thread that it starts goes on like that.
+/// The signals of a process go to any thread that takes them, and a server that waits for one has to be the one that gets it.
 fn with_signals_blocked<R>(work: impl FnOnce() -> R) -> R {
     let faults =
         [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGTRAP, libc::SIGSYS, libc::SIGABRT];

@@ -1,7 +1,7 @@
 //! The writer's C interface: `vas_writer.h` and the libraries `libvas_writer.so` and `libvas_writer.a`.
 //!
-//! The header is generated from `types.rs` and `ffi.rs` (`cargo xtask generate`), so their documentation is written for people who
-//! write C. No state is global, no panic leaves a call, and what can be known of misuse is answered by a code.
+//! The header is generated from `types.rs` and `ffi.rs` (`cargo xtask generate`), so their documentation is written for people
+//! who write C. No state is global, no panic leaves a call, and what can be known of misuse is answered by a code.
 //!
 //! | module | what it holds |
 //! |---|---|

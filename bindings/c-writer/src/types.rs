@@ -12,7 +12,8 @@ use vas_shm_writer::{Color, ColorRange, Exporter, NotExported, PictureFormat};
 /// Room for every message that a call may give, its final zero included; longer paths are cut off.
 pub const VAS_MESSAGE_SIZE: usize = 1024;
 
-/// Pixels are copied while somebody has the camera's files open, and a few seconds longer: `when` of struct vas_exporter_config.
+/// Pixels are copied while somebody has the camera's files open, and a few seconds longer: `when` of struct
+/// vas_exporter_config.
 pub const VAS_WHEN_ATTACHED: u32 = 0;
 /// Pixels are copied always.
 pub const VAS_WHEN_ALWAYS: u32 = 1;
@@ -151,12 +152,12 @@ impl From<NotExported> for vas_result {
     }
 }
 
-/// Hears what the writer has to say: once per change of a situation, never per frame. `message` is text in UTF-8 that ends with a
-/// zero, and gone after the call.
+/// Hears what the writer has to say: once per change of a situation, never per frame. `message` is text in UTF-8 that ends with
+/// a zero, and gone after the call.
 ///
-/// It is called by the thread that is in vas_exporter_start, and then by the exporter's own thread until vas_exporter_shutdown is done;
-/// never by one that is in another call. It must come back soon (cameras' files and heartbeats wait for it, frames do not), must not call
-/// this library, and no C++ exception may leave it.
+/// It is called by the thread that is in vas_exporter_start, and then by the exporter's own thread until vas_exporter_shutdown
+/// is done; never by one that is in another call. It must come back soon (cameras' files and heartbeats wait for it, frames do
+/// not), must not call this library, and no C++ exception may leave it.
 pub type vas_log = Option<unsafe extern "C" fn(context: *mut c_void, level: u32, message: *const c_char)>;
 
 /// Where and how to export. Set every byte to zero, then `size`, then what is to be other than the default:
@@ -189,8 +190,8 @@ pub struct vas_exporter_config {
     pub heartbeat: u32,
 }
 
-/// What the pictures of a camera look like. A change means new files, so a few frames that are not exported. All zero but the size
-/// is a picture of unknown colours.
+/// What the pictures of a camera look like. A change means new files, so a few frames that are not exported. All zero but the
+/// size is a picture of unknown colours.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct vas_picture_format {
@@ -230,9 +231,9 @@ impl vas_picture_format {
     }
 }
 
-/// The two planes of a slot that is being filled, NV12: for code that writes the picture where readers will see it. Write only: what
-/// is there may be an older frame. Good until the slot is published or abandoned, or its camera stopped or removed; a write after
-/// that spoils another frame.
+/// The two planes of a slot that is being filled, NV12: for code that writes the picture where readers will see it. Write only:
+/// what is there may be an older frame. Good until the slot is published or abandoned, or its camera stopped or removed; a
+/// write after that spoils another frame.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct vas_planes {
@@ -260,7 +261,8 @@ pub struct vas_plane {
     pub data: *const u8,
     /// Bytes that may be read from there; the last row may end with its visible bytes.
     pub size: usize,
-    /// Bytes from one row to the next, at least a row. (A picture that is stored from its bottom up has to be turned around first.)
+    /// Bytes from one row to the next, at least a row. (A picture that is stored from its bottom up has to be turned around
+    /// first.)
     pub stride_bytes: usize,
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0
  *
- * `misuse BASE`: what the writer's C interface answers to wrong calls, and to right ones that come at a wrong time. Says "ok", or the
- * line that did not hold.
+ * `misuse BASE`: what the writer's C interface answers to wrong calls, and to right ones that come at a wrong time. Says "ok", or
+ * the line that did not hold.
  */
 #define _POSIX_C_SOURCE 200809L
 #include "vas_writer.h"
@@ -13,27 +13,28 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-#define CHECK(holds)                                                                                                                   \
-    do {                                                                                                                               \
-        if (!(holds)) {                                                                                                                \
-            fprintf(stderr, "%s:%d: does not hold: %s\n", __FILE__, __LINE__, #holds);                                                 \
-            exit(1);                                                                                                                   \
-        }                                                                                                                              \
+#define CHECK(holds)                                                                                                   \
+    do {                                                                                                               \
+        if (!(holds)) {                                                                                                \
+            fprintf(stderr, "%s:%d: does not hold: %s\n", __FILE__, __LINE__, #holds);                                 \
+            exit(1);                                                                                                   \
+        }                                                                                                              \
     } while (0)
 
 /* Answers, and what was said about them. */
-#define SAYS(result, words)                                                                                                            \
-    do {                                                                                                                               \
-        message[0] = '#';                                                                                                              \
-        message[1] = '\0';                                                                                                             \
-        CHECK((result) == expected);                                                                                                   \
-        if (strstr(message, words) == NULL) {                                                                                          \
-            fprintf(stderr, "%s:%d: %s is not in %s\n", __FILE__, __LINE__, words, message);                                           \
-            exit(1);                                                                                                                   \
-        }                                                                                                                              \
+#define SAYS(result, words)                                                                                            \
+    do {                                                                                                               \
+        message[0] = '#';                                                                                              \
+        message[1] = '\0';                                                                                             \
+        CHECK((result) == expected);                                                                                   \
+        if (strstr(message, words) == NULL) {                                                                          \
+            fprintf(stderr, "%s:%d: %s is not in %s\n", __FILE__, __LINE__, words, message);                           \
+            exit(1);                                                                                                   \
+        }                                                                                                              \
     } while (0)
 
 #define WIDTH 65u
@@ -48,7 +49,8 @@ static void pause_ms(long milliseconds)
 }
 
 /* The first answer that is not "the files are being made". */
-static enum vas_result begin_once_there_are_files(struct vas_camera *camera, const struct vas_picture_format *format, struct vas_planes *planes)
+static enum vas_result begin_once_there_are_files(const struct vas_camera *camera, const struct vas_picture_format *format,
+                                                  struct vas_planes *planes)
 {
     enum vas_result result = VAS_PREPARING;
     for (int turn = 0; turn < 20000 && result == VAS_PREPARING; turn++) {
@@ -98,7 +100,7 @@ static void a_config_that_cannot_be_kept_is_refused_in_words(const char *base)
 
     memset(&wide, 0, sizeof wide);
     config->base = base;
-    SAYS(vas_exporter_start(config, &exporter, message, sizeof message), "size is 0, it has to be sizeof(struct vas_exporter_config)");
+    SAYS(vas_exporter_start(config, &exporter, message, sizeof message), "size is 0, it has to be sizeof(");
     CHECK(exporter == NULL);
     config->size = sizeof *config;
     config->when = 2;
@@ -184,7 +186,8 @@ static void what_comes_at_a_wrong_time_is_answered_and_changes_nothing(const cha
     const struct vas_plane y = {luma, sizeof luma, WIDTH}, uv = {chroma, sizeof chroma, WIDTH + 1};
     const struct vas_plane u = {chroma, sizeof chroma / 2, (WIDTH + 1) / 2};
     const struct vas_picture_format other = {.width = 32, .height = 32}, empty = {.width = 0, .height = 32},
-                                    huge = {.width = 16385, .height = 32}, strange = {.width = 32, .height = 32, .color_range = 3};
+                                    huge = {.width = 16385, .height = 32},
+                                    strange = {.width = 32, .height = 32, .color_range = 3};
     struct vas_plane wrong;
     struct vas_exporter *exporter = start(base, VAS_WHEN_ALWAYS);
     struct vas_camera *camera = add(exporter, "front");
@@ -195,7 +198,8 @@ static void what_comes_at_a_wrong_time_is_answered_and_changes_nothing(const cha
 
     CHECK(vas_camera_publish(camera, 1, 0, NULL) == VAS_ERROR_NO_SLOT && vas_camera_abandon(camera) == VAS_ERROR_NO_SLOT);
     SAYS(vas_camera_write_nv12(camera, &y, &uv, message, sizeof message), "vas_camera_begin comes first");
-    CHECK(vas_camera_begin(camera, &empty, NULL) == VAS_ERROR_ARGUMENT && vas_camera_begin(camera, &huge, NULL) == VAS_ERROR_ARGUMENT);
+    CHECK(vas_camera_begin(camera, &empty, NULL) == VAS_ERROR_ARGUMENT);
+    CHECK(vas_camera_begin(camera, &huge, NULL) == VAS_ERROR_ARGUMENT);
     CHECK(vas_camera_begin(camera, &strange, NULL) == VAS_ERROR_ARGUMENT);
     CHECK(vas_camera_set_source_state(camera, 2) == VAS_ERROR_ARGUMENT);
 
@@ -203,7 +207,8 @@ static void what_comes_at_a_wrong_time_is_answered_and_changes_nothing(const cha
     CHECK(planes.luma_rows == HEIGHT && planes.luma_row_bytes == WIDTH && planes.stride_bytes >= WIDTH + 1);
     CHECK(planes.chroma_rows == (HEIGHT + 1) / 2 && planes.chroma_row_bytes == WIDTH + 1 && planes.chroma > planes.luma);
     /* The slot comes first, whatever is asked for. */
-    CHECK(vas_camera_begin(camera, &FORMAT, NULL) == VAS_ERROR_SLOT_HELD && vas_camera_begin(camera, &other, NULL) == VAS_ERROR_SLOT_HELD);
+    CHECK(vas_camera_begin(camera, &FORMAT, NULL) == VAS_ERROR_SLOT_HELD);
+    CHECK(vas_camera_begin(camera, &other, NULL) == VAS_ERROR_SLOT_HELD);
     CHECK(vas_camera_set_frame_period(camera, 1) == VAS_ERROR_SLOT_HELD);
     CHECK(vas_camera_set_source_state(camera, VAS_SOURCE_STALLED) == VAS_ERROR_SLOT_HELD);
     CHECK(counters_of(camera).published == 0);
@@ -360,6 +365,29 @@ static void signals_are_left_to_the_server(const char *base)
     CHECK(vas_exporter_shutdown(&exporter) == VAS_OK);
 }
 
+static void a_child_that_stops_what_it_inherited_changes_nothing_for_its_parent(const char *base)
+{
+    struct vas_exporter *exporter = start(base, VAS_WHEN_ALWAYS);
+    struct vas_camera *camera = add(exporter, "front");
+    uint64_t first = 0, second = 0;
+    int status = -1;
+    pid_t child;
+    CHECK(begin_once_there_are_files(camera, &FORMAT, NULL) == VAS_OK && vas_camera_publish(camera, 1, 0, &first) == VAS_OK);
+    /* With a slot in its hand, so that there is most to spoil. */
+    CHECK(vas_camera_begin(camera, &FORMAT, NULL) == VAS_OK);
+    child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        CHECK(vas_camera_remove(&camera) == VAS_OK && camera == NULL);
+        CHECK(vas_exporter_shutdown(&exporter) == VAS_OK && exporter == NULL);
+        _exit(0);
+    }
+    CHECK(waitpid(child, &status, 0) == child && status == 0);
+    CHECK(vas_camera_publish(camera, 2, 0, &second) == VAS_OK && second == first + 1);
+    CHECK(vas_camera_begin(camera, &FORMAT, NULL) == VAS_OK && vas_camera_abandon(camera) == VAS_OK);
+    CHECK(vas_camera_remove(&camera) == VAS_OK && vas_exporter_shutdown(&exporter) == VAS_OK);
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 2) {
@@ -374,6 +402,7 @@ int main(int argc, char **argv)
     while_nobody_is_attached_begin_says_so_and_gives_no_planes(argv[1]);
     two_threads_with_one_camera_get_answers(argv[1]);
     signals_are_left_to_the_server(argv[1]);
+    a_child_that_stops_what_it_inherited_changes_nothing_for_its_parent(argv[1]);
     CHECK(strcmp(vas_result_text(VAS_IDLE), "nobody is looking") == 0 && vas_result_text(4711)[0] != '\0');
     CHECK(vas_writer_version()[0] >= '0' && vas_writer_version()[0] <= '9');
     printf("ok\n");

@@ -7,8 +7,8 @@
  *     hang                  waits for the next line and does nothing else
  *     remove                ends, and removes the camera's directory too
  *
- * It publishes a grey picture every few milliseconds whether or not anybody looks, and lets its heart beat as often. Each change of what vas_camera_begin answers is a
- * line on standard output, and so is all that the log says: "result TEXT", "log LEVEL TEXT".
+ * It publishes a grey picture every few milliseconds whether or not anybody looks, and lets its heart beat as often. Each change
+ * of what vas_camera_begin answers is a line on standard output, and so is what the log says: "result TEXT", "log LEVEL TEXT".
  */
 #define _POSIX_C_SOURCE 200809L
 #include "vas_writer.h"
@@ -25,7 +25,8 @@
 static void say(const char *verb, unsigned level, const char *text)
 {
     char line[2 * VAS_MESSAGE_SIZE];
-    int length = level > 0 ? snprintf(line, sizeof line, "%s %u %s\n", verb, level, text) : snprintf(line, sizeof line, "%s %s\n", verb, text);
+    int length = level > 0 ? snprintf(line, sizeof line, "%s %u %s\n", verb, level, text)
+                           : snprintf(line, sizeof line, "%s %s\n", verb, text);
     if (length < 0 || (size_t)length >= sizeof line || write(STDOUT_FILENO, line, (size_t)length) != length)
         abort();
 }

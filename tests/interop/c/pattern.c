@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0
  *
- * `pattern BASE CAMERA PICTURES SECONDS`: takes pictures of the test pattern that the writer's examples export, until so many were
- * accepted or the time is up, and compares every pixel. Says in one line
+ * `pattern BASE CAMERA PICTURES SECONDS`: takes pictures of the test pattern that the writer's examples export, until so many
+ * were accepted or the time is up, and compares every pixel. Says in one line
  *
  *     accepted=.. wrong=.. steps=..
  *
- * accepted are those of which READ-6 says that they are intact; wrong, those of them that are not the pattern; steps, how often the
- * pattern stood elsewhere than in the picture before.
+ * accepted are those of which READ-6 says that they are intact; wrong, those of them that are not the pattern; steps, how often
+ * the pattern stood elsewhere than in the picture before.
  */
 #include "vas_shm.h"
 
