@@ -333,13 +333,11 @@ pub unsafe extern "C" fn vas_camera_publish(
     silently(|| {
         // SAFETY: the header asks for NULL or a camera.
         let camera = unsafe { camera.as_ref() }.ok_or(vas_result::VAS_ERROR_NULL)?;
-        let mut phase = camera.enter()?;
-        phase.slot()?;
         if flags & !VAS_FRAME_DAMAGED != 0 {
             return Err(vas_result::VAS_ERROR_ARGUMENT.into());
         }
         let stamp = Stamp::at(timestamp_ns).damaged(flags & VAS_FRAME_DAMAGED != 0);
-        let id = phase.end(|slot| slot.publish(stamp))?;
+        let id = camera.enter()?.end(|slot| slot.publish(stamp))?;
         if !frame_id.is_null() {
             // SAFETY: it is not NULL, so by the header it is a place for a number.
             unsafe { put(frame_id, id.get()) }?;
