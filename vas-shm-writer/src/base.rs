@@ -144,6 +144,24 @@ fn io(call: &'static str, path: &Path, errno: Errno) -> BaseError {
     BaseError::Io { call, path: path.to_owned(), errno: OsError::of_errno(errno) }
 }
 
+/// Opens one name in a directory, and nothing that a link leads to.
+///
+/// Where the kernel has no openat2 (before Linux 5.6, some sandboxes, older valgrinds) it is asked in the older way. For a
+/// single name that says the same: there is no way out of a directory by one but a link, and those are not followed.
+fn open_beneath(directory: &OwnedFd, name: &str, flags: OFlags, mode: Mode) -> Result<OwnedFd, Errno> {
+    match rustix::fs::openat2(directory, name, flags, mode, BENEATH) {
+        Err(Errno::NOSYS) => open_single(directory, name, flags, mode),
+        opened => opened,
+    }
+}
+
+fn open_single(directory: &OwnedFd, name: &str, flags: OFlags, mode: Mode) -> Result<OwnedFd, Errno> {
+    if name.contains('/') || matches!(name, "" | "." | "..") {
+        return Err(Errno::XDEV);
+    }
+    rustix::fs::openat(directory, name, flags | OFlags::NOFOLLOW, mode)
+}
+
 impl Directory {
     /// Opens a camera's directory beneath the base, making it if it is missing.
     pub(crate) fn camera(&self, camera: &CameraId) -> Result<Self, BaseError> {
@@ -160,7 +178,7 @@ impl Directory {
             && matches!(&opened, Err(BaseError::Io { errno, .. }) if *errno == OsError::of_errno(Errno::ACCESS))
         {
             let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let found = rustix::fs::openat2(&self.fd, camera.as_str(), flags, Mode::empty(), BENEATH);
+            let found = open_beneath(&self.fd, camera.as_str(), flags, Mode::empty());
             let_owner_in(&found.map_err(|errno| io("openat2", &path, errno))?, &path)?;
             opened = self.existing_camera(camera);
         }
@@ -177,12 +195,11 @@ impl Directory {
     pub(crate) fn existing_camera(&self, camera: &CameraId) -> Result<Self, BaseError> {
         let path = self.path.join(camera.as_str());
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = rustix::fs::openat2(&self.fd, camera.as_str(), flags, Mode::empty(), BENEATH).map_err(
-            |errno| match errno {
+        let fd =
+            open_beneath(&self.fd, camera.as_str(), flags, Mode::empty()).map_err(|errno| match errno {
                 Errno::NOTDIR | Errno::LOOP => BaseError::NotDirectory { base: path.clone() },
                 errno => io("openat2", &path, errno),
-            },
-        )?;
+            })?;
         let directory = Self { fd, path };
         let stat = directory.stat()?;
         if stat.st_uid != euid() {
@@ -275,8 +292,7 @@ impl Directory {
     pub(crate) fn open_private(&self, name: &str) -> Result<(OwnedFd, bool), BaseError> {
         let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let path = self.path.join(name);
-        let created =
-            rustix::fs::openat2(&self.fd, name, flags | OFlags::CREATE | OFlags::EXCL, PRIVATE_MODE, BENEATH);
+        let created = open_beneath(&self.fd, name, flags | OFlags::CREATE | OFlags::EXCL, PRIVATE_MODE);
         let (fd, is_new) = match created {
             Ok(fd) => (fd, true),
             Err(Errno::EXIST) => (self.open_private_existing(name, flags)?, false),
@@ -301,7 +317,7 @@ impl Directory {
     }
 
     fn open_private_existing(&self, name: &str, flags: OFlags) -> Result<OwnedFd, BaseError> {
-        rustix::fs::openat2(&self.fd, name, flags, Mode::empty(), BENEATH).map_err(|errno| {
+        open_beneath(&self.fd, name, flags, Mode::empty()).map_err(|errno| {
             let path = self.path.join(name);
             match self.look(name) {
                 Ok(Some(stat)) if !FileType::from_raw_mode(stat.st_mode).is_file() => {
@@ -319,7 +335,7 @@ impl Directory {
     }
 
     fn open_file(&self, name: &str, flags: OFlags, mode: u32) -> Result<OwnedFd, BaseError> {
-        rustix::fs::openat2(&self.fd, name, flags, Mode::from_raw_mode(mode), BENEATH)
+        open_beneath(&self.fd, name, flags, Mode::from_raw_mode(mode))
             .map_err(|errno| self.not_made("openat2", &self.path.join(name), errno))
     }
 
@@ -378,5 +394,43 @@ impl Directory {
             }
         }
         Ok(cameras)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How a name is opened, newly and in the older way.
+    type Way = fn(&OwnedFd, &str, OFlags, Mode) -> Result<OwnedFd, Errno>;
+
+    #[test]
+    fn a_name_is_opened_and_no_link_is_followed_also_where_the_kernel_has_no_openat2() {
+        let folder = tempfile::tempdir().unwrap();
+        let inside = folder.path().join("inside");
+        std::fs::create_dir(&inside).unwrap();
+        for name in ["secret", "inside/file"] {
+            std::fs::write(folder.path().join(name), "x").unwrap();
+        }
+        std::os::unix::fs::symlink("../secret", inside.join("link")).unwrap();
+        std::os::unix::fs::symlink("..", inside.join("up")).unwrap();
+        std::os::unix::fs::symlink("file", inside.join("harmless")).unwrap();
+        let directory = OwnedFd::from(std::fs::File::open(&inside).unwrap());
+        let ways: [(&str, Way); 2] = [("openat2", open_beneath), ("openat", open_single)];
+        for (what, open) in ways {
+            let opened = |name, flags| open(&directory, name, flags, Mode::empty());
+            let file = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            assert!(opened("file", file).is_ok(), "{what}");
+            for link in ["link", "harmless"] {
+                assert_eq!(opened(link, file).err(), Some(Errno::LOOP), "{what} {link}");
+            }
+            for flags in [file | OFlags::DIRECTORY, OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW] {
+                let errno = opened("up", flags).err();
+                assert!(matches!(errno, Some(Errno::LOOP | Errno::NOTDIR)), "{what}: {errno:?}");
+            }
+            for path in ["..", "../secret", "/etc/passwd"] {
+                assert_eq!(opened(path, file).err(), Some(Errno::XDEV), "{what} {path}");
+            }
+        }
     }
 }
