@@ -7,10 +7,10 @@ use crate::av::interrupt::{Cause, Interrupt};
 use crate::av::log::with_errors_held;
 use crate::clock::{self, FramePeriod, Pacer};
 use crate::config::CameraConfig;
-use crate::decode::{Decoded, Next, Stream};
+use crate::decode::{Next, Stream};
 use crate::export::CameraExport;
+use crate::path::FramePath;
 use crate::reconnect::{Backoff, STABLE_AFTER, Trouble};
-use crate::ring::Ring;
 use crate::source::{FileSource, Source, SourceError};
 use crate::status::Counters;
 use crate::stop::Stop;
@@ -43,12 +43,9 @@ pub(crate) struct Camera {
     config: CameraConfig,
     stop: Arc<Stop>,
     counters: Arc<Counters>,
-    ring: Ring<Decoded>,
-    /// None: the export is off.
-    export: Option<CameraExport>,
+    /// Its outlet is None while the export is off.
+    path: FramePath<Option<CameraExport>>,
     backoff: Backoff,
-    /// Readers were told that the source delivers.
-    is_live: bool,
 }
 
 /// Why a session ended without being asked to.
@@ -79,8 +76,8 @@ impl Camera {
     ) -> Self {
         // Before anything is opened.
         crate::av::bound_allocations(config.max_pixels);
-        let ring = Ring::new(config.ring_frames);
-        Self { config, stop, counters, ring, export, backoff: Backoff::default(), is_live: false }
+        let path = FramePath::new(config.ring_frames, export, Arc::clone(&counters));
+        Self { config, stop, counters, path, backoff: Backoff::default() }
     }
 
     /// Runs until the stop, or to the end of a file. A panic in between costs one session, not the camera.
@@ -102,7 +99,7 @@ impl Camera {
                 }
                 End::Failed(failure) => failure,
             };
-            self.set_live(false);
+            self.path.set_live(false);
             if let Source::File(FileSource { repeat: false, .. }) = self.config.source {
                 tracing::error!("{}", failure.sentence);
                 return Outcome::Failed;
@@ -183,7 +180,7 @@ impl Camera {
                     if first.elapsed() >= STABLE_AFTER {
                         self.backoff.stable();
                     }
-                    self.take(frame, &mut period);
+                    self.path.take(frame, &mut period);
                 }
                 Ok(Next::Ended) => {
                     let Source::File(file) = &self.config.source else {
@@ -222,27 +219,6 @@ impl Camera {
                 }
                 Err(error) => return Err(Failure::lost(format!("{}: {error}", self.describe()))),
             }
-        }
-    }
-
-    /// A frame came: into the ring, and from there to the readers.
-    fn take(&mut self, frame: Decoded, period: &mut FramePeriod) {
-        let news = period.frame(frame.timestamp_ns);
-        self.ring.push(frame);
-        self.set_live(true);
-        if let Some(export) = &mut self.export {
-            if let Some(period) = news {
-                export.set_frame_period(period);
-            }
-            export.pull(&self.ring, &self.counters);
-        }
-    }
-
-    fn set_live(&mut self, live: bool) {
-        if std::mem::replace(&mut self.is_live, live) != live
-            && let Some(export) = &mut self.export
-        {
-            export.set_live(live);
         }
     }
 

@@ -8,13 +8,15 @@ use crate::av::scaler::{NO_COLOR, Scaler};
 use crate::config::{self, ExportConfig};
 use crate::convert::{self, Way};
 use crate::decode::Decoded;
+use crate::path::Outlet;
 use crate::ring::{Cursor, Ring};
-use crate::status::Counters;
+use crate::status::{Counters, Reason};
 use std::ffi::c_int;
 use std::time::Duration;
 use vas_shm_proto::{CameraId, ColorRange};
 use vas_shm_writer::{
-    Camera, ExportWhen, Exporter, ExporterConfig, FillError, PictureFormat, Plane, Slot, SourceState, Stamp,
+    Camera, ExportWhen, Exporter, ExporterConfig, FillError, NotExported, PictureFormat, Plane, Slot,
+    SourceState, Stamp,
 };
 
 pub(crate) use vas_shm_writer::{BaseError, CameraError};
@@ -73,16 +75,17 @@ enum ConvertError {
     Av(#[from] AvError),
 }
 
-impl CameraExport {
+impl Outlet for CameraExport {
     /// Publishes the newest frame of the ring that was not published yet, if there is one. Never waits.
-    pub(crate) fn pull(&mut self, ring: &Ring<Decoded>, counters: &Counters) {
+    fn pull(&mut self, ring: &Ring<Decoded>, counters: &Counters) {
         let Some(pulled) = ring.newest_unseen(&mut self.cursor) else { return };
         counters.ring_dropped.add(pulled.skipped);
         let picture = &pulled.frame.picture;
         let format = PictureFormat::new(picture.width(), picture.height(), convert::color(picture));
         let mut slot = match self.camera.slot(format) {
             Ok(slot) => slot,
-            Err(why) => return counters.not_exported(&why),
+            Err(NotExported::Idle) => return counters.unwatched.add(1),
+            Err(why) => return counters.not_exported(reason(why)),
         };
         match fill(&mut slot, picture, &mut self.ways) {
             Ok(()) => {
@@ -93,7 +96,7 @@ impl CameraExport {
             }
             Err(why) => {
                 // The slot is dropped unpublished: readers see nothing of it.
-                counters.not_exported(&"the picture cannot be converted to NV12");
+                counters.not_exported(Reason::NotConvertible);
                 let pixel_format = picture.pixel_format();
                 if self.refused_format.replace(pixel_format) != Some(pixel_format) {
                     let name = crate::av::frame::pixel_format_name(pixel_format);
@@ -106,13 +109,26 @@ impl CameraExport {
     }
 
     /// Tells readers that the source is lost, or back.
-    pub(crate) fn set_live(&mut self, live: bool) {
+    fn set_live(&mut self, live: bool) {
         self.camera.set_source_state(if live { SourceState::Live } else { SourceState::Stalled });
     }
 
     /// Tells readers how far apart frames are.
-    pub(crate) fn set_frame_period(&mut self, period: Duration) {
+    fn set_frame_period(&mut self, period: Duration) {
         self.camera.set_frame_period(Some(period));
+    }
+}
+
+/// The writer's reason as one that is counted.
+fn reason(why: NotExported) -> Reason {
+    match why {
+        NotExported::Preparing => Reason::Preparing,
+        NotExported::NoRoom => Reason::NoRoom,
+        NotExported::HeldByAnother => Reason::HeldByAnother,
+        NotExported::Unavailable => Reason::Unavailable,
+        NotExported::Size => Reason::Size,
+        NotExported::ShutDown => Reason::ShutDown,
+        _ => Reason::Unknown,
     }
 }
 
@@ -174,6 +190,20 @@ mod tests {
 
     const WIDTH: u32 = 64;
     const HEIGHT: u32 = 48;
+
+    #[test]
+    fn reasons_of_the_writer_are_counted_under_its_own_words() {
+        for why in [
+            NotExported::Preparing,
+            NotExported::NoRoom,
+            NotExported::HeldByAnother,
+            NotExported::Unavailable,
+            NotExported::Size,
+            NotExported::ShutDown,
+        ] {
+            assert_eq!(reason(why).text(), why.to_string());
+        }
+    }
 
     /// The first picture of a clip of one colour, made by the ffmpeg program.
     fn picture(directory: &Path, luma: u16, range: &str, format: &str, encoder: &[&str]) -> Option<Frame> {

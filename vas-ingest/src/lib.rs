@@ -14,16 +14,20 @@
 //! | `camera` | one camera's life |
 //! | `address`, [`source`] | where video comes from, and how it is opened |
 //! | `decode` | packets to frames; which frames are damaged |
-//! | `ring` | the newest decoded frames of a camera |
+//! | `path`, `ring` | where a decoded frame goes; the newest ones of a camera |
 //! | `convert`, `export` | what a frame is as NV12; slots, filled and published |
 //! | [`memory`] | what the cameras will cost in shared memory, told before they connect |
 //! | `reconnect`, `clock` | when to try again; pace of files, distance of frames: pure schedules |
 //! | `status` | counters, and the line that tells them |
+//! | `bench` | the path of a frame driven by hand; only with the feature of that name, for `bench/` |
 //! | [`redact`] | text from outside without passwords |
 //! | `av` | FFmpeg, and all of this crate's unsafe code |
 
 mod address;
 mod av;
+#[cfg(feature = "bench")]
+#[doc(hidden)]
+pub mod bench;
 mod camera;
 mod clock;
 pub mod config;
@@ -31,6 +35,7 @@ mod convert;
 mod decode;
 mod export;
 pub mod memory;
+mod path;
 mod reconnect;
 pub mod redact;
 mod ring;

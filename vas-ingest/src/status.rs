@@ -1,9 +1,7 @@
 //! What a camera has done, counted by its thread and told by the server.
 
-use std::collections::BTreeMap;
-use std::fmt::{self, Write as _};
+use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// A number that only rises. One thread adds, any thread reads.
@@ -19,6 +17,60 @@ impl Counter {
         self.0.load(Ordering::Relaxed)
     }
 }
+
+/// Why a frame was not exported though somebody may have wanted it.
+///
+/// Known when this is compiled, so that counting one on the frame path is one addition: no text is made there and no lock taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// There are no files for it yet.
+    Preparing,
+    /// The file system has no room for them.
+    NoRoom,
+    /// Another process exports the camera.
+    HeldByAnother,
+    /// The base directory cannot be used.
+    Unavailable,
+    /// A size that the format cannot say.
+    Size,
+    /// The exporter was shut down.
+    ShutDown,
+    /// A reason that a later writer has and this server does not know.
+    Unknown,
+    /// Its pixels do not become NV12.
+    NotConvertible,
+}
+
+impl Reason {
+    /// In the order of their counters.
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Preparing,
+        Self::NoRoom,
+        Self::HeldByAnother,
+        Self::Unavailable,
+        Self::Size,
+        Self::ShutDown,
+        Self::Unknown,
+        Self::NotConvertible,
+    ];
+
+    /// For the log.
+    pub(crate) const fn text(self) -> &'static str {
+        match self {
+            Self::Preparing => "the files are being made",
+            Self::NoRoom => "there is no room for the files",
+            Self::HeldByAnother => "another process exports this camera",
+            Self::Unavailable => "the base directory cannot be used",
+            Self::Size => "the picture has no size that can be exported",
+            Self::ShutDown => "the exporter was shut down",
+            Self::Unknown => "for a reason that this server has no words for",
+            Self::NotConvertible => "the picture cannot be converted to NV12",
+        }
+    }
+}
+
+/// A number for each [`Reason`].
+type ByReason = [u64; Reason::ALL.len()];
 
 /// A camera's counters since the server's start.
 #[derive(Debug, Default)]
@@ -37,15 +89,16 @@ pub(crate) struct Counters {
     pub(crate) packets_lost: Counter,
     /// Times the source was lost.
     pub(crate) reconnects: Counter,
+    /// Frames that nobody was there for. Nothing is wrong with those.
+    pub(crate) unwatched: Counter,
     /// Frames that were not exported, by reason.
-    not_exported: Mutex<BTreeMap<String, u64>>,
+    not_exported: [Counter; Reason::ALL.len()],
 }
 
 impl Counters {
     /// A frame was not exported, because of this.
-    pub(crate) fn not_exported(&self, reason: &dyn fmt::Display) {
-        let mut reasons = self.not_exported.lock().unwrap_or_else(PoisonError::into_inner);
-        *reasons.entry(reason.to_string()).or_default() += 1;
+    pub(crate) fn not_exported(&self, reason: Reason) {
+        self.not_exported[reason as usize].add(1);
     }
 
     /// The counters as they stand.
@@ -58,7 +111,8 @@ impl Counters {
             decode_errors: self.decode_errors.get(),
             packets_lost: self.packets_lost.get(),
             reconnects: self.reconnects.get(),
-            not_exported: self.not_exported.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            unwatched: self.unwatched.get(),
+            not_exported: std::array::from_fn(|reason| self.not_exported[reason].get()),
         }
     }
 }
@@ -73,16 +127,13 @@ pub(crate) struct Snapshot {
     pub(crate) decode_errors: u64,
     pub(crate) packets_lost: u64,
     pub(crate) reconnects: u64,
-    pub(crate) not_exported: BTreeMap<String, u64>,
+    pub(crate) unwatched: u64,
+    pub(crate) not_exported: ByReason,
 }
 
 impl Snapshot {
     /// What has happened since `earlier`.
     pub(crate) fn since(&self, earlier: &Self) -> Self {
-        let not_exported = self.not_exported.iter().filter_map(|(reason, count)| {
-            let new = count - earlier.not_exported.get(reason).unwrap_or(&0);
-            (new > 0).then(|| (reason.clone(), new))
-        });
         Self {
             decoded: self.decoded - earlier.decoded,
             exported: self.exported - earlier.exported,
@@ -91,7 +142,10 @@ impl Snapshot {
             decode_errors: self.decode_errors - earlier.decode_errors,
             packets_lost: self.packets_lost - earlier.packets_lost,
             reconnects: self.reconnects - earlier.reconnects,
-            not_exported: not_exported.collect(),
+            unwatched: self.unwatched - earlier.unwatched,
+            not_exported: std::array::from_fn(|reason| {
+                self.not_exported[reason] - earlier.not_exported[reason]
+            }),
         }
     }
 
@@ -103,11 +157,14 @@ impl Snapshot {
         if exporting {
             // Writing to a String cannot fail.
             let _ = write!(line, ", {} exported, {} dropped by the ring", self.exported, self.ring_dropped);
-            let total: u64 = self.not_exported.values().sum();
-            let _ = write!(line, ", {total} not exported");
+            let total: u64 = self.not_exported.iter().sum();
+            let _ = write!(line, ", {} while nobody was looking, {total} not exported", self.unwatched);
             if total > 0 {
-                let reasons: Vec<String> =
-                    self.not_exported.iter().map(|(reason, count)| format!("{reason}: {count}")).collect();
+                let reasons = Reason::ALL.into_iter().zip(self.not_exported);
+                let reasons: Vec<String> = reasons
+                    .filter(|(_, count)| *count > 0)
+                    .map(|(reason, count)| format!("{}: {count}", reason.text()))
+                    .collect();
                 let _ = write!(line, " ({})", reasons.join("; "));
             }
         }
@@ -128,20 +185,30 @@ mod tests {
     fn a_line_tells_what_happened_since_the_last_one() {
         let counters = Counters::default();
         counters.decoded.add(100);
-        counters.not_exported(&"no room");
+        counters.not_exported(Reason::NoRoom);
+        counters.not_exported(Reason::Size);
         let earlier = counters.snapshot();
         counters.decoded.add(1500);
         counters.exported.add(1497);
         counters.ring_dropped.add(1);
         counters.damaged.add(4);
-        counters.not_exported(&"no room");
-        counters.not_exported(&"too large");
+        counters.unwatched.add(7);
+        counters.not_exported(Reason::NotConvertible);
+        counters.not_exported(Reason::NoRoom);
         let line = counters.snapshot().since(&earlier).line(Duration::from_secs(60), true);
         assert_eq!(
             line,
-            "in 60 s: 1500 frames decoded (25.0/s), 1497 exported, 1 dropped by the ring, 2 not exported \
-             (no room: 1; too large: 1), 4 damaged, 0 packets not decodable, 0 packets lost, 0 reconnects"
+            "in 60 s: 1500 frames decoded (25.0/s), 1497 exported, 1 dropped by the ring, \
+             7 while nobody was looking, 2 not exported (there is no room for the files: 1; \
+             the picture cannot be converted to NV12: 1), 4 damaged, 0 packets not decodable, 0 packets lost, 0 reconnects"
         );
+    }
+
+    #[test]
+    fn every_reason_has_a_counter_of_its_own() {
+        for (place, reason) in Reason::ALL.into_iter().enumerate() {
+            assert_eq!(reason as usize, place, "{reason:?}");
+        }
     }
 
     #[test]

@@ -19,7 +19,7 @@ pub(crate) enum Level {
     Demo,
     /// Run all tests too.
     Test,
-    /// Run the C reader under valgrind too.
+    /// Run the C reader under valgrind, and count instructions with it, too.
     Sanitize,
     /// Fuzz too.
     Fuzz,
@@ -30,7 +30,7 @@ impl Level {
         match self {
             Self::Demo => "the demo",
             Self::Test => "the tests",
-            Self::Sanitize => "the sanitizers",
+            Self::Sanitize => "valgrind's checks",
             Self::Fuzz => "fuzzing",
         }
     }
@@ -93,7 +93,7 @@ const NEEDS: &[Need] = &[
     },
     Need {
         what: "strace",
-        why: "shows the tests that a server with the export switched off never touches its directory",
+        why: "shows the tests that a server with the export switched off never touches its directory; counts system calls",
         level: Level::Test,
         is_met: || run::which("strace").is_some(),
         packages: Packages::Named(&["strace"]),
@@ -129,7 +129,7 @@ const NEEDS: &[Need] = &[
     },
     Need {
         what: "valgrind",
-        why: "looks at every access of the C reader, and at what it leaves allocated",
+        why: "looks at every access of the C reader, and at what it leaves allocated; counts what the export costs a frame",
         level: Level::Sanitize,
         is_met: || run::which("valgrind").is_some(),
         // Debian's valgrind cannot start anything without libc's symbols.
