@@ -31,6 +31,9 @@ enum Verb {
     /// Show every camera with its state, picture size, rate, memory and the age of its newest frame
     List(list::Arguments),
     /// Show every field of a camera's header, raw and decoded, also of a header that is refused
+    ///
+    /// The bytes are those that stood there when this opened the file. So the flag "idle" is shown as it was before: the look itself
+    /// counts as a reader, and wakes an idle camera for some seconds, as `list` and `snapshot` do.
     Inspect(inspect::Arguments),
     /// Print a line per frame, through restarts of the server
     Watch(watch::Arguments),

@@ -10,7 +10,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 use vas_shm_reader::{
-    CopyError, Event, Frame, FrameStream, Mode, Overwritten, Refused, Status, StreamStatus,
+    CopyError, Event, Frame, FrameStream, Mode, Overwritten, Refused, Status, StreamStatus, monotonic_ns,
 };
 
 /// How often the output is looked at while no frame comes: whoever read it may have left.
@@ -59,6 +59,11 @@ struct FrameLine {
     frame_id: u64,
     timestamp_ns: u64,
     age_ms: f64,
+    /// CLOCK_MONOTONIC when this reader found the frame.
+    found_ns: u64,
+    /// From before the first look for the camera's files until this frame was found: of the first frame of a camera that is
+    /// there, the time from the open to the frame.
+    since_start_ns: u64,
     skipped: u64,
     damaged: bool,
     width: u32,
@@ -83,6 +88,8 @@ pub(crate) fn run(base: &Path, arguments: &Arguments, out: &mut dyn Write) -> Re
         WhichNext::Next => Mode::Next,
         WhichNext::Latest => Mode::Latest,
     };
+    // Before anything is opened.
+    let started_ns = monotonic_ns();
     let mut stream = FrameStream::new(base, camera).mode(mode).options(arguments.owner.options());
     let mut packed = Vec::new();
     let mut printed = 0;
@@ -100,7 +107,7 @@ pub(crate) fn run(base: &Path, arguments: &Arguments, out: &mut dyn Write) -> Re
                 last_frame_at = Instant::now();
                 last_status = Some(StreamStatus::Open(Status::Live));
                 refused = None;
-                match line(&frame, arguments.hash, &mut packed) {
+                match line(&frame, started_ns, arguments.hash, &mut packed) {
                     Ok(mut line) => {
                         line.skipped = frame.skipped() + lost;
                         lost = 0;
@@ -152,9 +159,15 @@ pub(crate) fn no_frame(camera: &str, waited: Duration, last: Option<&StreamStatu
 }
 
 /// Everything about a frame; only if it was whole to the end.
-fn line(frame: &Frame<'_>, hash: Option<Hash>, packed: &mut Vec<u8>) -> Result<FrameLine, Overwritten> {
+fn line(
+    frame: &Frame<'_>,
+    started_ns: u64,
+    hash: Option<Hash>,
+    packed: &mut Vec<u8>,
+) -> Result<FrameLine, Overwritten> {
     let picture = frame.picture();
-    // Before the hash: how old the frame was when it was found.
+    // Before the hash: when the frame was found, and how old it was then.
+    let found_ns = monotonic_ns();
     let age = frame.age();
     let md5 = match hash {
         None => None,
@@ -173,6 +186,8 @@ fn line(frame: &Frame<'_>, hash: Option<Hash>, packed: &mut Vec<u8>) -> Result<F
         frame_id: frame.id().get(),
         timestamp_ns: frame.timestamp_ns(),
         age_ms: human::milliseconds(age),
+        found_ns,
+        since_start_ns: found_ns.saturating_sub(started_ns),
         skipped: 0,
         damaged: frame.is_damaged(),
         width: picture.width(),

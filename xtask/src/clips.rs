@@ -16,6 +16,7 @@
 //! | `bikes.h264` | the same coded pictures as Annex-B |
 //! | `odd_641x479.avi` | a file with MPEG-4 part 2, 641x479, 2 s |
 //! | `yard.mp4` | a small H.264 file, 320x240, 3 s |
+//! | `yard.h264` | the same coded pictures as Annex-B |
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -111,6 +112,13 @@ const CLIPS: &[Clip] = &[
             filter: "testsrc2=s=320x240:r=25,format=yuv420p",
             encode: "-t 3 -c:v libx264 -preset veryfast -b:v 300k -g 25 -bf 0 \
                      -x264-params threads=1:scenecut=0 -f mp4",
+        },
+    },
+    Clip {
+        name: "yard.h264",
+        recipe: Recipe::Copy {
+            from: "yard.mp4",
+            words: "-map 0:v:0 -c:v copy -bsf:v h264_mp4toannexb,h264_metadata=aud=insert -f h264",
         },
     },
     Clip { name: REAL_CLIP, recipe: Recipe::RealClip },

@@ -2,10 +2,12 @@
 
 mod address;
 mod api;
+mod attach;
 mod bench;
 mod ci;
 mod clauses;
 mod clips;
+mod cost;
 mod demo;
 mod deny;
 mod deps;
@@ -121,6 +123,10 @@ enum Verb {
         #[command(subcommand)]
         verb: bench::Verb,
     },
+    /// What the export adds to a decoded frame: instructions, system calls, allocations; fails if it is more than it may be
+    Cost(cost::Options),
+    /// How soon a reader of an idle camera has its first frame, and how soon the camera is idle again after it was killed
+    Attach(attach::Options),
     /// The algorithm as shipped under model checkers, and mutants that have to be caught
     Model {
         /// Explore in full what the quick form bounds, and what it leaves out; run herd7 where it is installed
@@ -169,6 +175,8 @@ fn carry_out(verb: Verb) -> Outcome {
         Verb::Torture(options) => torture::command(&workspace()?, &options),
         Verb::Isolation(options) => isolation::command(&workspace()?, &options),
         Verb::Bench { verb } => bench::command(&workspace()?, &verb),
+        Verb::Cost(options) => cost::command(&workspace()?, &options),
+        Verb::Attach(options) => attach::command(&workspace()?, &options),
         Verb::Model { long } => model::command(&workspace()?, long),
         Verb::Sanitize(options) => sanitize::command(&workspace()?, &options),
         Verb::Fuzz(options) => fuzz::command(&workspace()?, &options),
