@@ -116,15 +116,21 @@ impl Camera {
         until("the camera sends pictures", || (self.pictures_sent() >= wanted).then_some(()));
     }
 
+    /// Sends no more; how many pictures it has sent, all of the last one among them.
+    #[must_use]
+    pub fn freeze(&mut self) -> u64 {
+        self.command("freeze");
+        until("the last picture is out", || {
+            let (sent, on_their_way) = self.pictures();
+            (on_their_way == 0).then_some(sent)
+        })
+    }
+
     /// Sends no more, closes every connection once all of the last picture is out, and lets nobody in again; how many pictures
     /// it has sent.
     #[must_use]
     pub fn end(&mut self) -> u64 {
-        self.command("freeze");
-        let sent = until("the last picture is out", || {
-            let (sent, on_their_way) = self.pictures();
-            (on_their_way == 0).then_some(sent)
-        });
+        let sent = self.freeze();
         self.command("refuse");
         self.command("drop");
         sent

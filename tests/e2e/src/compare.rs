@@ -93,6 +93,8 @@ mod tests {
     fn frame(frame_id: u64, skipped: u64, md5: &str) -> Frame {
         let (width, height, generation) = (2, 2, 7);
         Frame {
+            found_ns: frame_id,
+            since_start_ns: 0,
             frame_id,
             timestamp_ns: frame_id,
             skipped,

@@ -14,6 +14,10 @@ pub struct Frame {
     pub frame_id: u64,
     /// CLOCK_MONOTONIC when the server had it decoded.
     pub timestamp_ns: u64,
+    /// CLOCK_MONOTONIC when the reader found it.
+    pub found_ns: u64,
+    /// From before the reader's first look for the camera's files until it found this frame.
+    pub since_start_ns: u64,
     /// Frames before it that the reader did not see.
     pub skipped: u64,
     /// The decoder reported loss.
@@ -140,6 +144,13 @@ impl Watch {
     /// Forgets what was said until now: what comes next is news.
     pub fn skip_to_now(&mut self) {
         self.next = self.process.stdout.lines_so_far();
+    }
+
+    /// Whether it has a file mapped whose path ends like this.
+    #[must_use]
+    pub fn has_mapped(&self, end: &str) -> bool {
+        let maps = std::fs::read_to_string(format!("/proc/{}/maps", self.process.id()));
+        maps.is_ok_and(|maps| maps.lines().any(|line| line.ends_with(end)))
     }
 
     /// Sends a signal.

@@ -1,5 +1,6 @@
 //! Camera to picture: a camera process, a server process, reader processes.
 
+mod attach;
 mod export_off;
 mod gstreamer;
 mod life;
