@@ -16,8 +16,9 @@ use vas_e2e::{require, until};
 const IDLE_LIMIT: Duration = Duration::from_secs(10);
 /// So slow that a reader on a busy machine is not overtaken before it has looked, nor the server by the camera.
 const FPS: &str = "4";
-/// Pictures on their way between the camera's socket and the server's decoder when the camera falls silent.
-const ON_THE_WAY: usize = 3;
+/// Pictures on their way between the camera's socket and the server's decoder when the camera falls silent: the newest, which FFmpeg
+/// gives out once it sees the beginning of the next one, and perhaps some that a busy machine did not come to.
+const ON_THE_WAY: std::ops::RangeInclusive<usize> = 1..=3;
 
 /// The header's flags at the moment of this open, whose few microseconds count as a reader's.
 fn is_idle(meta: &Path) -> bool {
@@ -49,7 +50,10 @@ fn a_reader_that_comes_to_an_idle_camera_gets_the_next_picture_that_is_decoded()
     let place = pictures.iter().position(|picture| *picture == first.md5).expect("a picture of the clip");
     let next = sent % pictures.len();
     let behind = (next + pictures.len() - place) % pictures.len();
-    assert!(behind <= ON_THE_WAY, "picture {place} of the clip came first, {next} was the next to be sent");
+    assert!(
+        ON_THE_WAY.contains(&behind),
+        "picture {place} of the clip came first, and {next} was the next to be sent: one was missed, or the server is far behind"
+    );
 
     let (ended, _) = server.stop();
     let line = ended.stderr.lines().find(|line| line.contains("ended; in")).expect("the server's last words");
