@@ -99,7 +99,7 @@ fn hand_over(embedder: &mut Embedder) -> Result<(), String> {
     Ok(())
 }
 
-/// The frames that count, and nothing else: callgrind forgets what was before it.
+/// The frames that count, and nothing else: callgrind begins anew with it.
 #[inline(never)]
 fn measured(frames: &mut dyn Frames, count: u64) -> Result<(), String> {
     frames.play(count)

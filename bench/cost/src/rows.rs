@@ -118,7 +118,7 @@ fn rows_of(cli: &Cli, clip: &Path) -> Result<Vec<Row>, Box<dyn Error>> {
             if kind.is_writer() { format!("{}x{}", size.0, size.1) } else { clip.display().to_string() };
         let words = [kind.word(cli.mutant), &source];
         let collected = |what| run(kind, words, cli.frames, &|output| callgrind::command(what, output));
-        let counted = callgrind::counted(&collected(callgrind::What::HandingOver)?.1)?;
+        let counted = callgrind::counted(&collected(callgrind::What::HandingOver)?.1, cli.frames)?;
         let whole_loop = match (kind, cli.mutant) {
             (Kind::NotCompiledIn, None) => Some(callgrind::whole_loop(&collected(callgrind::What::Loop)?.1)?),
             _ => None,
