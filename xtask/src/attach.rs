@@ -27,7 +27,7 @@ pub(crate) fn command(workspace: &Workspace, options: &Options) -> Outcome {
     let mut build = workspace.cargo();
     build.args(["build", "--locked", "--release"]);
     build.args(
-        ["vas-attach", "vas-frames", "vas-ingest", "vas-test-camera"]
+        ["vas-attach", "vas-frames", "vas-ingest", "vas-test-camera", "vas-e2e"]
             .map(|name| ["--package", name])
             .concat(),
     );

@@ -79,7 +79,17 @@ fn measure(workspace: &Workspace, options: &Options, shared_memory: Option<&Path
 
 fn program(workspace: &Workspace, release: bool) -> Outcome<Command> {
     let mut build = workspace.cargo();
-    build.args(["build", "--locked", "--package", "vas-cost", "--package", "vas-frames"]);
+    // vas-e2e: what ends the reader should this end before it.
+    build.args([
+        "build",
+        "--locked",
+        "--package",
+        "vas-cost",
+        "--package",
+        "vas-frames",
+        "--package",
+        "vas-e2e",
+    ]);
     if release {
         build.arg("--release");
     }
