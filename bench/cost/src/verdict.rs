@@ -8,9 +8,9 @@ use std::fmt::Write as _;
 const PROFILE: &str = if cfg!(debug_assertions) { "dev" } else { "release" };
 
 /// With the flag off: instructions a frame beyond those of a loop that has no export compiled into it. A branch or two.
-const OFF_LIMIT: u64 = 20;
+const OFF_LIMIT: u64 = 30;
 /// With nobody attached: the same, so that nothing is done that a look at the format and three system calls do not need.
-const IDLE_LIMIT: u64 = if cfg!(debug_assertions) { 1600 } else { 400 };
+const IDLE_LIMIT: u64 = if cfg!(debug_assertions) { 1600 } else { 600 };
 /// With nobody attached: how far two sizes of picture may be apart. A single pass over the smaller picture, 32 bytes at a time,
 /// would be thousands.
 const IDLE_SPREAD_LIMIT: u64 = 16;
