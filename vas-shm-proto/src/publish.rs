@@ -63,8 +63,8 @@ pub fn claim<W: PublishWords>(words: &W, slots: SlotCount, id: FrameId) -> Claim
     Claim { id, slot }
 }
 
-/// Steps 3 (its words) to 6: hands the filled slot to the readers.
-pub fn publish<W: PublishWords>(words: &W, claim: Claim, frame: FrameInfo) {
+/// Steps 3 (its words) to 6: hands the filled slot to the readers. Its number is what is published from here on.
+pub fn publish<W: PublishWords>(words: &W, claim: Claim, frame: FrameInfo) -> FrameId {
     let Claim { id, slot } = claim;
     words.fence_foreign_stores();
     words.store_u64(Word64::slot_timestamp_ns(slot), frame.timestamp_ns);
@@ -72,6 +72,7 @@ pub fn publish<W: PublishWords>(words: &W, claim: Claim, frame: FrameInfo) {
     words.store_u64_release(Word64::slot_frame_id(slot), id.get());
     words.store_u64(Word64::TIMESTAMP_NS, frame.timestamp_ns);
     words.store_u64_release(Word64::FRAME_ID, id.get());
+    id
 }
 
 /// Takes every slot from the readers: afterwards no frame of this pair validates, and its pixels may be thrown away.

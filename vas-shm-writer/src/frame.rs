@@ -207,8 +207,9 @@ impl<C: BorrowMut<Camera>> SlotOf<C> {
     fn finish(self, stamp: Stamp) -> (C, FrameId) {
         let Self { live, claim, offset: _, mut camera } = self;
         let flags = if stamp.damaged { FrameFlags::DAMAGED } else { FrameFlags::default() };
-        let id = claim.id();
-        publish::publish(live.map(), claim, FrameInfo { timestamp_ns: stamp.timestamp_ns, flags });
+        let info = FrameInfo { timestamp_ns: stamp.timestamp_ns, flags };
+        // The flag "idle" goes after the frame is there (IDLE-3), which is why that is told by what publishing returns.
+        let id = publish::publish(live.map(), claim, info);
         camera.borrow_mut().published(id, &live);
         (camera, id)
     }
