@@ -12,8 +12,9 @@ use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuar
 /// Lines that wait for a slow reader; at most about a megabyte.
 const QUEUE_LINES: usize = 4096;
 
-/// How long the last lines have at the end. A reader that is there needs less than a millisecond.
-const FLUSH_TIMEOUT: Duration = Duration::from_millis(300);
+/// How long the last lines have at the end. A reader that is there needs less than a millisecond, but this process may have to wait
+/// for a processor; the last line is often the one that says why it ends.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Writes out what is in the queue when it is dropped, within a bound.
 pub(crate) struct Stderr {

@@ -122,13 +122,14 @@ impl Running {
         }
     }
 
-    /// Asks for the end with this signal; it has to come in order and within two seconds.
+    /// Asks for the end with this signal; it has to come in order and within the bounds: two seconds for the cameras, one for the log,
+    /// and what a busy machine adds.
     fn stop(&mut self, signal: Signal) {
         let asked = Instant::now();
         self.signal(signal);
         let status = self.wait();
         assert_eq!(status.code(), Some(0), "{signal:?}: {status}");
-        assert!(asked.elapsed() < Duration::from_secs(2), "{signal:?}: {:?}", asked.elapsed());
+        assert!(asked.elapsed() < Duration::from_secs(5), "{signal:?}: {:?}", asked.elapsed());
     }
 }
 
