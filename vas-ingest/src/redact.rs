@@ -121,17 +121,21 @@ fn without<'a>(text: &'a str, find: impl Fn(&str, usize) -> Option<Range<usize>>
 /// The credentials of the first URL from `from` on: between `//` and the last `@` of the word.
 ///
 /// The last one, and not the last before the path: a password that somebody forgot to encode may hold `@` and `/`. One that
-/// holds a space or a quote goes on behind the word; then it is the last `@` before the path.
+/// holds a space or a quote goes on behind the word; then it is the last `@` before the path. And one that holds `//` may look as if
+/// it began there: what stands before that in the same word belongs to it.
 fn userinfo(text: &str, from: usize) -> Option<Range<usize>> {
     let mut at = from;
+    let mut word_start = None;
     loop {
         let start = at + text[at..].find("//")? + 2;
+        let begin = word_start.filter(|_| !text[at..start].contains(ends_url)).unwrap_or(start);
+        word_start = Some(begin);
         let rest = &text[start..];
         let word = &rest[..rest.find(ends_url).unwrap_or(rest.len())];
         let authority = &rest[..rest.find(['/', '?', '#', '\n']).unwrap_or(rest.len())];
         let in_authority = authority.rfind('@').filter(|&len| authority[..len].contains(':'));
         if let Some(len) = word.rfind('@').max(in_authority) {
-            return Some(start..start + len);
+            return Some(begin..start + len);
         }
         at = start;
     }
@@ -231,6 +235,9 @@ mod tests {
             ("open rtsp://admin:hun ter2@cam/s: refused", "open rtsp://***@cam/s: refused"),
             ("rtsp://admin:hun'ter2@cam/s", "rtsp://***@cam/s"),
             ("rtsp://admin:p@ss wo:rd@cam/s", "rtsp://***@cam/s"),
+            // One with slashes and a space: what is before the slashes is a part of it.
+            ("rtsp://admin:p://hun t:er2@cam/s", "rtsp://***@cam/s"),
+            ("see //docs and rtsp://admin:p//w x:y@cam/s", "see //docs and rtsp://***@cam/s"),
             // Slips in the beginning.
             ("rtsp:/admin:secret@cam/s", "***@cam/s"),
             ("open rtsp:admin:secret@cam/s", "open ***@cam/s"),
