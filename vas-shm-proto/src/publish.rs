@@ -88,6 +88,8 @@ pub fn withdraw<W: PublishWords>(words: &W, slots: SlotCount) {
 /// current (IDLE-2).
 pub fn go_idle<W: PublishWords>(words: &W, slots: SlotCount) {
     words.store_u32_release(Word32::FLAGS, StreamFlags::IDLE.0);
+    // A release store holds back what comes before it; what comes after it is held back by this.
+    words.fence_release();
     withdraw(words, slots);
 }
 

@@ -473,6 +473,8 @@ impl Camera {
             live.tell_frame_period(self.shared.period_ns.load(Ordering::Relaxed));
             self.leave_pair();
             self.is_idle = live.is_born_idle();
+            // It was born by what was so then.
+            self.shared.set_attached(!self.is_idle);
             self.live = Some(live);
         }
     }
@@ -553,7 +555,12 @@ impl Camera {
     }
 
     fn stop(&mut self, remove_directory: bool) {
-        if std::mem::replace(&mut self.is_stopped, true) || std::process::id() != self.owner_pid {
+        if std::mem::replace(&mut self.is_stopped, true) {
+            return;
+        }
+        if std::process::id() != self.owner_pid {
+            // A forked child has no such mapping, and perhaps something of its own in that place by now.
+            std::mem::forget(self.live.take());
             return;
         }
         // The frame path leaves the pair before the files go.

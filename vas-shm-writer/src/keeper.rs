@@ -12,7 +12,7 @@ use crate::exporter::{ExportWhen, ExporterConfig, Heartbeat, SourceState};
 use crate::frame::PictureFormat;
 use crate::guard::{self, Guard};
 use crate::pair::{Birth, BuildError, Live, Pair, Retired};
-use crate::room::Shortage;
+use crate::room::{Have, Shortage};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU64, Ordering};
@@ -509,10 +509,15 @@ impl<'k> Keeper<'k> {
                 built = Pair::build(directory, birth);
             }
         }
-        if has_no_room(&built) && self.take_back(Retired::take_refill_back) {
+        // What readers made of pairs that were given back is charged to them, so only a file system gets room by that; and for
+        // nothing less is a reader cut off.
+        let is_full = |built: &Result<_, _>| {
+            matches!(built, Err(BuildError::NoRoom(Shortage { have: Have::FileSystem(_), .. })))
+        };
+        if is_full(&built) && self.take_back(Retired::take_refill_back) {
             built = Pair::build(directory, birth);
         }
-        if has_no_room(&built) && self.take_back(Retired::cut_refill_off) {
+        if is_full(&built) && self.take_back(Retired::cut_refill_off) {
             built = Pair::build(directory, birth);
         }
         built.map_err(|error| match error {

@@ -11,7 +11,7 @@ use rustix::fd::OwnedFd;
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 use std::fs::File;
-use std::sync::atomic::{AtomicU32, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering, fence};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use vas_shm_proto::compose::NewHeader;
@@ -33,6 +33,8 @@ pub(crate) struct Live {
     // goes with the pair's names: of what is retired, only the pixels need one (docs/decisions/0001).
     meta: Weak<File>,
     gate: Gate,
+    // Whether one of the two threads is just asking for readers.
+    is_asking: AtomicBool,
     format: PictureFormat,
     picture: Nv12,
     slots: SlotCount,
@@ -79,10 +81,19 @@ impl Live {
 
     /// Whether anybody else has `frame.meta` open or mapped (IDLE-4). Of a pair that is over nobody asks any more: as before.
     ///
+    /// Two threads ask, never both at once: giving back the lease of one would take the signal of the other's away, and an open in
+    /// that moment would end this process. Who finds the other asking takes it that somebody is there, and asks again later.
+    ///
     /// # Errors
     /// The kernel or the file system has no leases.
     pub(crate) fn has_readers(&self) -> Result<bool, OsError> {
-        self.meta.upgrade().map_or(Ok(true), |meta| is_attached(&meta).map_err(OsError::of_errno))
+        let Some(meta) = self.meta.upgrade() else { return Ok(true) };
+        if self.is_asking.swap(true, Ordering::Acquire) {
+            return Ok(true);
+        }
+        let answer = is_attached(&meta).map_err(OsError::of_errno);
+        self.is_asking.store(false, Ordering::Release);
+        answer
     }
 
     /// Tells the readers a state. Two threads do this, the frame path for its source and the library's thread for the end of the
@@ -225,6 +236,7 @@ impl Pair {
             map,
             meta: Arc::downgrade(&meta),
             gate: Gate::default(),
+            is_asking: AtomicBool::new(false),
             format: birth.format,
             picture: birth.picture,
             slots: birth.slots,

@@ -85,7 +85,12 @@ fn inside_the_group() {
     // A file that nobody reads again is page cache that the kernel takes back when it wants.
     let set = |bytes: u64| fs::write(&limit, bytes.to_string()).expect("set the limit");
     set(1 << 30);
-    let used_bytes = Room::at(&base.0).unwrap().memory_limit.expect("the limit is seen").used_bytes;
+    let tightest = Room::at(&base.0).unwrap().memory_limit.expect("the limit is seen");
+    assert!(
+        tightest.path.starts_with(&group),
+        "a group above this one has less than a gigabyte left: {tightest:?}"
+    );
+    let used_bytes = tightest.used_bytes;
     // A sixteenth is kept back.
     set((used_bytes + SPARE_BYTES) * 16 / 15);
     let memory = CameraMemory::new(FULL_HD, SlotCount::DEFAULT).unwrap();
