@@ -291,7 +291,7 @@ enum vas_result vas_exporter_beat(const struct vas_exporter *exporter);
  * Stops the export of every camera: readers are told, files removed, memory given back; ends the library's thread; sets
  * `*exporter` to NULL, so that doing it twice does no harm. Bounded: it waits for files that are just being made, and at most
  * half a second for readers and for slots that are being filled. Its cameras still have to be stopped; they answer
- * VAS_SHUT_DOWN.
+ * VAS_SHUT_DOWN. Hold no lock that the log's function takes: the library's thread may be in it, and is waited for.
  *
  * Answers: VAS_OK, VAS_ERROR_PANIC. From any thread, while no other call is made with this exporter.
  */
@@ -333,18 +333,21 @@ enum vas_result vas_camera_set_frame_period(const struct vas_camera *camera, uin
 
 /**
  * Tells readers whether the source delivers: VAS_SOURCE_LIVE (as a camera begins) or VAS_SOURCE_STALLED. Never waits; call it
- * on each change, before the frame that follows.
+ * on each change, before the frame that follows. Do not hold a slot while you wait for the source, and repeat a call that
+ * answered VAS_ERROR_SLOT_HELD or VAS_ERROR_BUSY: until then readers are not told.
  *
  * Answers: VAS_OK, VAS_ERROR_NULL, VAS_ERROR_ARGUMENT, VAS_ERROR_SLOT_HELD, VAS_ERROR_BUSY, VAS_ERROR_PANIC.
  */
 enum vas_result vas_camera_set_source_state(const struct vas_camera *camera, uint32_t state);
 
 /**
- * What became of the camera's frames so far. `counters->size` has to be set; what this library counts beyond that is left out.
+ * What became of the camera's frames so far. `counters->size` has to be set; what a later library counts beyond that is left out, what
+ * this one does not count is 0.
  *
  * Answers: VAS_OK, VAS_ERROR_NULL, VAS_ERROR_ARGUMENT, VAS_ERROR_BUSY, VAS_ERROR_PANIC.
  */
-enum vas_result vas_camera_get_counters(const struct vas_camera *camera, struct vas_camera_counters *counters);
+enum vas_result vas_camera_get_counters(const struct vas_camera *camera,
+                                        struct vas_camera_counters *counters);
 
 /**
  * Takes a slot for a frame of this format, before its pixels are made: whatever this answers but VAS_OK, nothing needs to be

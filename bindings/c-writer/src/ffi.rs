@@ -26,9 +26,12 @@ use vas_shm_writer::{
 
 /// By convention, and by the table of the layout.
 const DEFAULT_BASE: &CStr = c"/dev/shm/vas";
-/// What the first version of each struct that grows had.
+/// What this version knows of each struct that grows. Once a member is added, programs that were built before it have fewer bytes,
+/// and are to be read as if the rest were zeros.
 const CONFIG_SIZE: usize = size_of::<vas_exporter_config>();
 const COUNTERS_SIZE: usize = size_of::<vas_camera_counters>();
+/// No struct will ever have more: a larger `size` was not set. (As of clone3(2), which draws this line at a page.)
+const MAX_SIZE: usize = 4096;
 
 // ---- The exporter ---------------------------------------------------------------------------------------------------------
 
@@ -85,7 +88,7 @@ pub unsafe extern "C" fn vas_exporter_beat(exporter: *const vas_exporter) -> vas
 /// Stops the export of every camera: readers are told, files removed, memory given back; ends the library's thread; sets
 /// `*exporter` to NULL, so that doing it twice does no harm. Bounded: it waits for files that are just being made, and at most
 /// half a second for readers and for slots that are being filled. Its cameras still have to be stopped; they answer
-/// VAS_SHUT_DOWN.
+/// VAS_SHUT_DOWN. Hold no lock that the log's function takes: the library's thread may be in it, and is waited for.
 ///
 /// Answers: VAS_OK, VAS_ERROR_PANIC. From any thread, while no other call is made with this exporter.
 #[unsafe(no_mangle)]
@@ -179,7 +182,8 @@ pub unsafe extern "C" fn vas_camera_set_frame_period(
 }
 
 /// Tells readers whether the source delivers: VAS_SOURCE_LIVE (as a camera begins) or VAS_SOURCE_STALLED. Never waits; call it
-/// on each change, before the frame that follows.
+/// on each change, before the frame that follows. Do not hold a slot while you wait for the source, and repeat a call that
+/// answered VAS_ERROR_SLOT_HELD or VAS_ERROR_BUSY: until then readers are not told.
 ///
 /// Answers: VAS_OK, VAS_ERROR_NULL, VAS_ERROR_ARGUMENT, VAS_ERROR_SLOT_HELD, VAS_ERROR_BUSY, VAS_ERROR_PANIC.
 #[unsafe(no_mangle)]
@@ -197,7 +201,8 @@ pub unsafe extern "C" fn vas_camera_set_source_state(camera: *const vas_camera, 
     })
 }
 
-/// What became of the camera's frames so far. `counters->size` has to be set; what this library counts beyond that is left out.
+/// What became of the camera's frames so far. `counters->size` has to be set; what a later library counts beyond that is left out, what
+/// this one does not count is 0.
 ///
 /// Answers: VAS_OK, VAS_ERROR_NULL, VAS_ERROR_ARGUMENT, VAS_ERROR_BUSY, VAS_ERROR_PANIC.
 #[unsafe(no_mangle)]
@@ -211,7 +216,7 @@ pub unsafe extern "C" fn vas_camera_get_counters(
         let to = counters.cast::<usize>();
         // SAFETY: the header asks for NULL or counters, of which `size` is set.
         let size = *unsafe { to.as_ref() }.ok_or(vas_result::VAS_ERROR_NULL)?;
-        if size < COUNTERS_SIZE {
+        if !(COUNTERS_SIZE..=MAX_SIZE).contains(&size) {
             return Err(vas_result::VAS_ERROR_ARGUMENT.into());
         }
         let counted = camera.enter()?.look()?.counters();
@@ -219,6 +224,10 @@ pub unsafe extern "C" fn vas_camera_get_counters(
             vas_camera_counters { size, published: counted.published, not_exported: counted.not_exported };
         // SAFETY: there are `size` bytes, as many as this struct has or more; the header asks for memory that may be written.
         unsafe { counters.write(counted) };
+        // SAFETY: as above; COUNTERS_SIZE is at most `size`.
+        let unknown = unsafe { counters.cast::<u8>().add(COUNTERS_SIZE) };
+        // SAFETY: as many bytes as `size` has beyond what this library knows.
+        unsafe { unknown.write_bytes(0, size - COUNTERS_SIZE) };
         Ok(())
     })
 }
@@ -489,7 +498,7 @@ unsafe fn plane<'p>(from: *const vas_plane) -> Result<Plane<'p>, Wrong> {
 unsafe fn read_config(from: *const vas_exporter_config) -> Result<vas_exporter_config, Wrong> {
     // SAFETY: NULL or a config, whose first member this is (caller).
     let size = *unsafe { from.cast::<usize>().as_ref() }.ok_or(vas_result::VAS_ERROR_NULL)?;
-    if size < CONFIG_SIZE {
+    if !(CONFIG_SIZE..=MAX_SIZE).contains(&size) {
         let text = format!("the config's size is {size}, it has to be sizeof(struct vas_exporter_config)");
         return Err(Wrong::new(vas_result::VAS_ERROR_ARGUMENT, text));
     }

@@ -89,7 +89,12 @@ impl Output {
     /// When it does not come in time, or the pipe is closed without it.
     #[must_use]
     pub fn line_with(&self, words: &str) -> String {
-        (0..)
+        self.line_with_from(0, words)
+    }
+
+    /// As [`Output::line_with`], beginning with the line of this number.
+    pub fn line_with_from(&self, first: usize, words: &str) -> String {
+        (first..)
             .map_while(|index| self.line(index))
             .find(|line| line.contains(words))
             .unwrap_or_else(|| panic!("ended without saying {words:?}; said was:\n{}", self.so_far()))

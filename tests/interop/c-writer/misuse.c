@@ -102,6 +102,8 @@ static void a_config_that_cannot_be_kept_is_refused_in_words(const char *base)
     config->base = base;
     SAYS(vas_exporter_start(config, &exporter, message, sizeof message), "size is 0, it has to be sizeof(");
     CHECK(exporter == NULL);
+    config->size = (size_t)-1; /* as of a config that was not cleared: nothing beyond it is looked at */
+    SAYS(vas_exporter_start(config, &exporter, message, sizeof message), "it has to be sizeof(");
     config->size = sizeof *config;
     config->when = 2;
     SAYS(vas_exporter_start(config, &exporter, message, sizeof message), "`when` is 2");
@@ -253,7 +255,9 @@ static void counters_of_another_size_are_refused_or_filled_in_as_far_as_known(co
     } wide = {.counters = {.size = sizeof wide}, .later = 77};
     struct vas_exporter *exporter = start(base, VAS_WHEN_ALWAYS);
     struct vas_camera *camera = add(exporter, "front");
-    CHECK(vas_camera_get_counters(camera, &wide.counters) == VAS_OK && wide.counters.size == sizeof wide && wide.later == 77);
+    CHECK(vas_camera_get_counters(camera, &wide.counters) == VAS_OK && wide.counters.size == sizeof wide && wide.later == 0);
+    wide.counters.size = (size_t)-1; /* as of counters that were not cleared */
+    CHECK(vas_camera_get_counters(camera, &wide.counters) == VAS_ERROR_ARGUMENT);
     wide.counters.size = sizeof(size_t);
     CHECK(vas_camera_get_counters(camera, &wide.counters) == VAS_ERROR_ARGUMENT);
     CHECK(vas_camera_stop(&camera) == VAS_OK && vas_exporter_shutdown(&exporter) == VAS_OK);
