@@ -189,7 +189,7 @@ mod tests {
         counters.not_exported(Reason::Size);
         let earlier = counters.snapshot();
         counters.decoded.add(1500);
-        counters.exported.add(1497);
+        counters.exported.add(1490);
         counters.ring_dropped.add(1);
         counters.damaged.add(4);
         counters.unwatched.add(7);
@@ -198,10 +198,22 @@ mod tests {
         let line = counters.snapshot().since(&earlier).line(Duration::from_secs(60), true);
         assert_eq!(
             line,
-            "in 60 s: 1500 frames decoded (25.0/s), 1497 exported, 1 dropped by the ring, \
+            "in 60 s: 1500 frames decoded (25.0/s), 1490 exported, 1 dropped by the ring, \
              7 while nobody was looking, 2 not exported (there is no room for the files: 1; \
              the picture cannot be converted to NV12: 1), 4 damaged, 0 packets not decodable, 0 packets lost, 0 reconnects"
         );
+        let manual = include_str!("../../docs/operating.md");
+        let in_one_line: Vec<&str> = manual.split_whitespace().collect();
+        assert!(in_one_line.join(" ").contains(&line), "docs/operating.md shows another line");
+    }
+
+    #[test]
+    fn every_reason_is_in_the_manual() {
+        let manual = include_str!("../../docs/operating.md");
+        for reason in Reason::ALL {
+            assert!(manual.contains(&format!("\n| `{}` | ", reason.text())), "{reason:?}");
+        }
+        assert!(manual.contains("\n| `while nobody was looking` | "));
     }
 
     #[test]

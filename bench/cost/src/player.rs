@@ -162,6 +162,20 @@ fn play_through(
         println!("{FILES}");
         std::io::stdout().flush()?;
         std::io::stdin().read_line(&mut String::new())?;
+        // The files are there a moment before the frames' thread is given them.
+        let mut waiting = frames.counts().not_exported;
+        loop {
+            frames.play(1)?;
+            let now = frames.counts().not_exported;
+            if now == waiting {
+                break;
+            }
+            if Instant::now() >= deadline {
+                return Err(format!("no frame found the files within {PATIENCE:?}").into());
+            }
+            waiting = now;
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
     frames.play(WARM_UP - 1)?;
     let before = frames.counts();
