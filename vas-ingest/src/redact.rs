@@ -60,12 +60,24 @@ fn without_known(text: &str) -> Cow<'_, str> {
 /// and without the passwords of the cameras; control characters, which could forge a line, become `?`.
 #[must_use]
 pub fn text(text: &str) -> String {
+    let mut text = without_credentials(text);
+    // What was taken out may have stood between the two ends of something else. Each time there is less that is no mask, so it ends.
+    loop {
+        let less = without_credentials(&text);
+        if less == text {
+            break;
+        }
+        text = less;
+    }
+    text.chars().map(|c| if c.is_control() && c != '\n' { '?' } else { c }).collect()
+}
+
+fn without_credentials(text: &str) -> String {
     let text = without_known(text);
     let text = without(&text, userinfo);
     let text = without(&text, bare_userinfo);
     let text = without(&text, authorization);
-    let text = without(&text, secret_value);
-    text.chars().map(|c| if c.is_control() && c != '\n' { '?' } else { c }).collect()
+    without(&text, secret_value).into_owned()
 }
 
 /// One argument of the command line, known from its beginning to its end: so nothing before its last `@` is shown, whatever
@@ -237,6 +249,7 @@ mod tests {
             ("rtsp://admin:p@ss wo:rd@cam/s", "rtsp://***@cam/s"),
             // One with slashes and a space: what is before the slashes is a part of it.
             ("rtsp://admin:p://hun t:er2@cam/s", "rtsp://***@cam/s"),
+            ("rtsp://admin:hun ter2@cam,rtsp://me:too@cam", "rtsp://***@cam"),
             ("see //docs and rtsp://admin:p//w x:y@cam/s", "see //docs and rtsp://***@cam/s"),
             // Slips in the beginning.
             ("rtsp:/admin:secret@cam/s", "***@cam/s"),
