@@ -4,8 +4,8 @@
 //! that is opaque to the compiler (it may read and write anything, so it stays on its side of every fence, and no Rust-level
 //! access to shared memory takes place), or it is a relaxed atomic.
 //!
-//! Not by `rep movsb`, which looks as good: processors are known that take five times as long for it when the target begins a
-//! few bytes further into its page than the source, and a large `Vec` begins 16 bytes into a page
+//! Not by `rep movsb`, which looks as good: a processor is known that takes more than three times as long for it when the target
+//! begins a few bytes further into its page than the source, and a large `Vec` begins 16 bytes into a page
 //! (`docs/decisions/0004-how-pixels-get-into-a-slot.md`).
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
