@@ -61,8 +61,27 @@ struct Package {
 /// Packs, has cargo build each from its package, and looks into them.
 pub(crate) fn command(workspace: &Workspace, tree: Tree) -> Outcome {
     ui::stage("Packages");
+    // A place that no run before had: cargo keeps what it unpacks of a package under the name of that place, and takes it for up
+    // to date ever after. In the same place, a crate would be built against what its neighbour was an hour or a commit ago.
+    fs::create_dir_all(&workspace.target).context(|| format!("make {}", workspace.target.display()))?;
+    let place = tempfile::Builder::new().prefix("package-").tempdir_in(&workspace.target);
+    let place = place.context(|| format!("make a folder in {}", workspace.target.display()))?;
+    let packed = pack(workspace, tree, place.path());
+    forget_unpacked(place.path());
+    packed?;
+    // Where cargo itself would have put them.
+    let usual = workspace.target.join("package");
+    if usual.exists() {
+        fs::remove_dir_all(&usual).context(|| format!("remove {}", usual.display()))?;
+    }
+    fs::rename(place.path().join("package"), &usual)
+        .context(|| format!("move the packages to {}", usual.display()))
+}
+
+fn pack(workspace: &Workspace, tree: Tree, place: &Path) -> Outcome {
     let mut command = workspace.cargo();
-    command.args(["package", "--locked"]).args(PUBLISHED.iter().flat_map(|name| ["-p", name]));
+    command.args(["package", "--locked", "--target-dir"]).arg(place);
+    command.args(PUBLISHED.iter().flat_map(|name| ["-p", name]));
     if tree == Tree::AsItStands {
         command.arg("--allow-dirty");
     }
@@ -77,7 +96,7 @@ pub(crate) fn command(workspace: &Workspace, tree: Tree) -> Outcome {
         Vec::new()
     };
     run::behind_ticker("packing, and building from the packages", &mut command)?;
-    for package in packages(workspace)? {
+    for package in packages(workspace, &place.join("package"))? {
         let found = look_into(workspace, &package)?;
         if found.is_empty() {
             let size = fs::metadata(&package.file).map_or(0, |metadata| metadata.len());
@@ -113,8 +132,29 @@ fn warnings(text: &str) -> Vec<String> {
     unknown
 }
 
-fn packages(workspace: &Workspace) -> Outcome<Vec<Package>> {
-    let folder = workspace.target.join("package");
+/// Removes what cargo unpacked of the packages while it built them in `place`, out of its own folder: nobody would look there again.
+/// Where that is, is told by the lists of sources that the compiler leaves.
+fn forget_unpacked(place: &Path) {
+    let lists = fs::read_dir(place.join("debug/deps")).into_iter().flatten().flatten();
+    let lists =
+        lists.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|kind| kind == "d"));
+    for list in lists {
+        let text = fs::read_to_string(list).unwrap_or_default();
+        for source in text.split_whitespace().map(Path::new) {
+            // Sources of a registry that is a folder stand under a name without a host.
+            let local = source.ancestors().find(|folder| {
+                folder.parent().is_some_and(|parent| parent.ends_with("registry/src"))
+                    && folder.file_name().is_some_and(|name| name.to_string_lossy().starts_with('-'))
+            });
+            if let Some(folder) = local {
+                // Not there any more: removed by way of another list.
+                let _ = fs::remove_dir_all(folder);
+            }
+        }
+    }
+}
+
+fn packages(workspace: &Workspace, folder: &Path) -> Outcome<Vec<Package>> {
     PUBLISHED
         .iter()
         .map(|name| {
@@ -196,7 +236,7 @@ fn list(folder: &Path, found: &mut Vec<PathBuf>) -> Outcome {
 /// somebody has who got them from the registry.
 pub(crate) fn test(workspace: &Workspace) -> Outcome {
     ui::stage("Tests and examples of the packages");
-    let packages = packages(workspace)?;
+    let packages = packages(workspace, &workspace.target.join("package"))?;
     // cargo looks for a workspace in every folder above; outside all of them it finds none.
     let place = tempfile::tempdir().context(|| "make a temporary folder".into())?;
     for package in &packages {
