@@ -362,7 +362,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("clip.mp4");
         let made = std::process::Command::new("ffmpeg")
-            .args(["-v", "error", "-f", "lavfi", "-i", "testsrc2=s=320x240:r=25:d=1"])
+            .args(["-nostdin", "-v", "error", "-f", "lavfi", "-i", "testsrc2=s=320x240:r=25:d=1"])
             .args(["-c:v", "libx264", "-bf", "2", "-pix_fmt", "yuv420p"])
             .arg(&path)
             .status();

@@ -220,7 +220,7 @@ mod tests {
     ) -> Option<Frame> {
         let path = directory.join("clip.mkv");
         let made = Command::new("ffmpeg")
-            .args(["-v", "error", "-y", "-f", "lavfi"])
+            .args(["-nostdin", "-v", "error", "-y", "-f", "lavfi"])
             .args([
                 "-i",
                 &format!("color=black:s={width}x{height}:r=25:d=0.2,format={format},geq=lum={luma}"),

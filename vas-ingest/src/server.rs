@@ -23,6 +23,8 @@ const SUMMARY_EVERY: Duration = Duration::from_secs(60);
 /// How long the camera threads have for their end. Whoever is stuck longer (name resolution cannot be interrupted) is left
 /// behind: the process ends without it.
 const STOP_TIMEOUT: Duration = Duration::from_millis(1200);
+/// Two seconds are promised; the export takes half a second of them at most (`STOP_PATIENCE` of the writer).
+const _: () = assert!(STOP_TIMEOUT.as_millis() + 500 <= 2000);
 
 /// Why a server did not start.
 #[derive(Debug, thiserror::Error)]

@@ -129,7 +129,7 @@ impl Running {
         self.signal(signal);
         let status = self.wait();
         assert_eq!(status.code(), Some(0), "{signal:?}: {status}");
-        assert!(asked.elapsed() < Duration::from_secs(5), "{signal:?}: {:?}", asked.elapsed());
+        assert!(asked.elapsed() < Duration::from_secs(30), "{signal:?}: {:?}", asked.elapsed());
     }
 }
 

@@ -191,11 +191,11 @@ fn sequence_numbers_have_no_gap_and_go_round() {
 fn pictures_are_paced_by_absolute_deadlines() {
     let options = Options { fps: 50.0, ..fast() };
     let camera = TestCamera::start(vec![clip(5, 5)], options).unwrap();
-    let mut client = Client::play(&camera);
-    client.picture().unwrap();
     let start = Instant::now();
-    client.pictures(25);
-    assert!(start.elapsed() >= Duration::from_millis(450), "{:?}", start.elapsed());
+    let mut client = Client::play(&camera);
+    client.pictures(26);
+    // The first is due after PLAY and the last 25 periods later, however late anybody is.
+    assert!(start.elapsed() >= Duration::from_millis(490), "{:?}", start.elapsed());
 }
 
 #[test]
@@ -204,7 +204,8 @@ fn a_live_join_waits_for_a_key_picture_and_a_mid_join_does_not() {
     let camera = TestCamera::start(vec![clip(250, 50)], options).unwrap();
     assert_eq!(Client::play(&camera).picture().unwrap().picture() % 50, 0);
 
-    let options = Options { join: Join::Mid, fps: 100.0, ..fast() };
+    // So slow that the clip does not begin anew between two joins.
+    let options = Options { join: Join::Mid, fps: 10.0, ..fast() };
     let camera = TestCamera::start(vec![clip(250, 50)], options).unwrap();
     let firsts: Vec<u8> = (0..3).map(|_| Client::play(&camera).picture().unwrap().picture()).collect();
     assert!(firsts.windows(2).all(|two| two[0] < two[1]), "the clip plays all the time: {firsts:?}");
@@ -256,7 +257,7 @@ fn a_freeze_stops_pictures_but_not_answers_and_nothing_of_the_clip_is_lost() {
     assert!(client.ask("GET_PARAMETER", "").starts_with("RTSP/1.0 200 OK"));
     camera.command("resume").unwrap();
     let mut after = client.pictures(2);
-    assert_eq!(usize::from(after[0].picture()), sent);
+    assert_eq!(usize::from(after[0].picture()), sent % 200);
     assert!(step(&[before.pop().unwrap(), after.swap_remove(0)]) > 180, "time has passed");
 }
 
@@ -294,10 +295,19 @@ fn timestamps_leap_and_repeat_on_command() {
     let mut pictures = client.pictures(2);
     camera.command("jump -10000").unwrap();
     camera.command("dup").unwrap();
-    pictures.extend(client.pictures(200));
-    let steps: Vec<i32> = pictures.windows(2).map(step).collect();
-    assert!(steps.iter().any(|&step| step < -800_000), "ten seconds back: {steps:?}");
-    assert!(steps.contains(&0), "one timestamp twice: {steps:?}");
+    // Some that were sent before the commands may come first.
+    let deadline = Instant::now() + WATCHDOG;
+    let (mut has_leapt, mut has_repeated) = (false, false);
+    while !(has_leapt && has_repeated) {
+        assert!(
+            Instant::now() < deadline,
+            "ten seconds back: {has_leapt}; one timestamp twice: {has_repeated}"
+        );
+        pictures.extend(client.pictures(1));
+        let step = step(&pictures[pictures.len() - 2..]);
+        has_leapt |= step < -800_000;
+        has_repeated |= step == 0;
+    }
 }
 
 #[test]
@@ -319,7 +329,7 @@ fn a_switch_of_clips_begins_at_the_new_ones_first_picture() {
     let mut last = 4;
     let first = loop {
         let number = client.picture().unwrap().picture();
-        if number != last + 1 {
+        if number != (last + 1) % 100 {
             break number;
         }
         last = number;

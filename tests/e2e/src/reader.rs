@@ -1,11 +1,13 @@
 //! `vas-frames` as a process.
 
+use crate::DEADLINE;
 use crate::process::{Ended, Process, program};
 use crate::scene::Scene;
 use crate::server::clean;
 use rustix::process::Signal;
 use serde::Deserialize;
 use std::process::Command;
+use std::time::Instant;
 
 /// A frame, as `vas-frames watch --json --hash md5` prints it.
 #[derive(Debug, Clone, Deserialize, PartialEq)]
@@ -110,11 +112,16 @@ impl Watch {
 
     /// Reads on until a state is told; gives the frames before it.
     pub fn frames_until_state(&mut self, state: &str) -> Vec<Frame> {
+        self.frames_until_any_state(&[state])
+    }
+
+    /// Reads on until one of the states is told; gives the frames before it.
+    pub fn frames_until_any_state(&mut self, states: &[&str]) -> Vec<Frame> {
         let mut frames = Vec::new();
         loop {
             match self.line() {
                 Line::Frame(frame) => frames.push(frame),
-                Line::State(told) if told == state => return frames,
+                Line::State(told) if states.contains(&told.as_str()) => return frames,
                 Line::State(_) => {}
             }
         }
@@ -132,12 +139,17 @@ impl Watch {
     }
 
     /// Reads on until a frame is as wanted; gives it.
+    ///
+    /// # Panics
+    /// When none of the frames that come in time is.
     pub fn until_frame(&mut self, wanted: impl Fn(&Frame) -> bool) -> Frame {
+        let deadline = Instant::now() + DEADLINE;
         loop {
             let frame = self.frame();
             if wanted(&frame) {
                 return frame;
             }
+            assert!(Instant::now() < deadline, "no such frame came; the last one is {frame:?}");
         }
     }
 

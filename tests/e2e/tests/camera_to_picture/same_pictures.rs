@@ -106,10 +106,12 @@ fn an_odd_sized_file_is_what_ffmpeg_decodes() {
 
 #[test]
 fn a_file_that_is_played_once_ends_with_its_last_picture_and_so_does_the_server() {
-    let clip = require!(clip("yard.mp4"));
+    let clip = require!(clip("bikes.mp4"));
     let pictures = require!(hashes(&clip));
     let scene = Scene::new();
     let mut watch = Watch::start(&scene, "yard");
+    // It looks for the camera before there is one: the file does not wait for its reader.
+    assert_eq!(watch.until_any_state(&["waiting"]), "waiting");
     let server = Server::start(&scene, &file_camera("yard", &clip, false));
     let mut frames = vec![watch.frame()];
     // The files may be gone between two looks of the reader: then it waits, without having been told "stopped".
@@ -125,7 +127,7 @@ fn a_file_that_is_played_once_ends_with_its_last_picture_and_so_does_the_server(
     };
     println!("told at the end: {end}");
     assert_same(&frames, &pictures, Plays::Once);
-    assert!(frames.len() > pictures.len() / 2, "only {} of {} frames", frames.len(), pictures.len());
+    assert!(frames.len() >= 10, "only {} of {} frames", frames.len(), pictures.len());
 
     let ended = server.wait();
     assert_eq!(ended.code(), Some(0), "{}", ended.stderr);
