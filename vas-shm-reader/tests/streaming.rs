@@ -4,6 +4,7 @@ mod common;
 
 use common::*;
 use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use vas_shm_proto::State;
 use vas_shm_proto::words::Word64;
@@ -26,6 +27,26 @@ fn frame(stream: &mut FrameStream) -> (u64, u64) {
     }
 }
 
+/// Beats until the work is done: however late the stream opens the pair, a sign of life comes after that.
+fn beating<T>(pair: &Pair, pause: Duration, work: impl FnOnce() -> T) -> T {
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let end = Instant::now() + LONG;
+            for beat in 100.. {
+                std::thread::sleep(pause);
+                if is_over.load(Ordering::Relaxed) || Instant::now() > end {
+                    break;
+                }
+                pair.beat(beat);
+            }
+        });
+        let done = work();
+        is_over.store(true, Ordering::Relaxed);
+        done
+    })
+}
+
 fn status(stream: &mut FrameStream) -> StreamStatus {
     match stream.next_event(LONG) {
         Event::Status(status) => status,
@@ -40,13 +61,7 @@ fn a_stream_may_begin_before_its_camera_exists() {
     assert_eq!(status(&mut stream).name(), "waiting");
     let pair = Pair::make(&base, 16, 16, 1);
     pair.publish(7, 1);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            std::thread::sleep(Duration::from_millis(150));
-            pair.beat(2);
-        });
-        assert_eq!(frame(&mut stream), (7, 0));
-    });
+    assert_eq!(beating(&pair, Duration::from_millis(150), || frame(&mut stream)), (7, 0));
 }
 
 // Proves READ-10.
@@ -93,7 +108,7 @@ fn a_stream_goes_on_in_the_next_pair_and_the_jump_counts_nothing() {
     let deadline = Instant::now() + LONG;
     while stream.reader().is_none() {
         assert!(Instant::now() < deadline, "the new pair was not opened");
-        assert_eq!(stream.next_event(Duration::from_millis(10)).name(), "timeout");
+        assert!(!matches!(stream.next_event(Duration::from_millis(10)), Event::Frame(_)));
     }
     new.publish(1000, 1);
     assert_eq!(frame(&mut stream), (1000, 0));
@@ -130,13 +145,7 @@ fn a_server_that_was_killed_and_came_back_is_found_by_the_name_of_its_files() {
     // Nobody says "stopped"; the name merely leads to another file.
     let new = Pair::make(&base, 16, 16, 2);
     new.publish(5, 1);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            std::thread::sleep(Duration::from_millis(300));
-            new.beat(9);
-        });
-        assert_eq!(frame(&mut stream), (5, 0));
-    });
+    assert_eq!(beating(&new, Duration::from_millis(300), || frame(&mut stream)), (5, 0));
 }
 
 // Proves LIVE-6.
@@ -168,13 +177,7 @@ fn a_camera_that_cannot_be_read_is_refused_once_and_found_when_it_can() {
     drop(spoiled);
     let pair = Pair::make(&base, 16, 16, 2);
     pair.publish(3, 1);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            std::thread::sleep(Duration::from_millis(1300));
-            pair.beat(2);
-        });
-        assert_eq!(frame(&mut stream), (3, 0));
-    });
+    assert_eq!(beating(&pair, Duration::from_millis(300), || frame(&mut stream)), (3, 0));
 }
 
 #[test]

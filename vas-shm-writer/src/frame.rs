@@ -355,6 +355,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
         // Proves PUB-7.
         #[test]
         fn planes_with_any_strides_fill_a_slot_as_the_model_does_and_leave_the_rest_of_it_alone(

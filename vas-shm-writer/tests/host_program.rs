@@ -169,37 +169,50 @@ fn trouble_is_said_when_it_begins_and_not_with_each_frame() {
     let since = Instant::now();
     let mut refused = 0;
     // Longer than two tries of the library's thread take.
-    while since.elapsed() < Duration::from_millis(2500) {
+    let deadline = since + Duration::from_secs(60);
+    while since.elapsed() < Duration::from_millis(2500) || (refused <= 10 && Instant::now() < deadline) {
         refused += u32::from(camera.slot(SMALL).err() == Some(NotExported::HeldByAnother));
         std::thread::sleep(Duration::from_millis(5));
     }
     assert!(refused > 10, "{refused}");
-    let said: Vec<_> = said_with("another process exports this camera")
-        .into_iter()
-        .filter(|line| line.contains("held-twice"))
-        .collect();
+    // The answer is there a moment before it is said.
+    let said: Vec<_> = until("it is said", || {
+        let said = said_with("another process exports this camera").into_iter();
+        let said: Vec<_> = said.filter(|line| line.contains("held-twice")).collect();
+        (!said.is_empty()).then_some(said)
+    });
     assert_eq!(said.len(), 1, "{said:?}");
 }
 
 #[test]
 fn the_frame_path_is_never_held_up_while_files_are_made() {
-    let base = Base::new();
-    let exporter = base.start();
-    let mut camera = exporter.camera(id("front")).unwrap();
-    publish(&mut camera, SMALL, 1);
-    let before = camera.counters();
-    // Each of these formats needs files of its own; a frame that would have to wait for them is counted and dropped.
-    let mut given_up = 0;
-    for width in [128, 256, 512] {
-        let format = PictureFormat::new(width, 64, SMALL.color);
-        given_up += u64::from(camera.slot(format).err() == Some(NotExported::Preparing));
-    }
-    assert_eq!(given_up, 3, "files do not appear within a call");
-    let after = camera.counters();
-    assert_eq!(after.not_exported - before.not_exported, 3);
-    // And the format that has files goes on in them meanwhile.
-    let pixels = vec![3; 64 * 48];
-    let mut slot = camera.slot(SMALL).unwrap();
-    slot.write_nv12(Plane::new(&pixels, 64), Plane::new(&pixels, 64)).unwrap();
-    slot.publish(Stamp::now());
+    let attempt = || {
+        let base = Base::new();
+        let exporter = base.start();
+        let mut camera = exporter.camera(id("front")).unwrap();
+        let since = Instant::now();
+        publish(&mut camera, SMALL, 1);
+        let before = camera.counters();
+        // Each of these formats needs files of its own; a frame that would have to wait for them is counted and dropped.
+        let mut given_up = 0;
+        for width in [128, 256, 512] {
+            let format = PictureFormat::new(width, 64, SMALL.color);
+            given_up += u64::from(camera.slot(format).err() == Some(NotExported::Preparing));
+        }
+        let after = camera.counters();
+        // And the format that has files goes on in them meanwhile.
+        let slot = camera.slot(SMALL);
+        // For the second that a pair lives at least.
+        if since.elapsed() >= Duration::from_secs(1) {
+            return false;
+        }
+        assert_eq!(given_up, 3, "files do not appear within a call");
+        assert_eq!(after.not_exported - before.not_exported, 3);
+        let mut slot = slot.unwrap();
+        let pixels = vec![3; 64 * 48];
+        slot.write_nv12(Plane::new(&pixels, 64), Plane::new(&pixels, 64)).unwrap();
+        slot.publish(Stamp::now());
+        true
+    };
+    assert!((0..20).any(|_| attempt()), "this machine stands still for a second each time");
 }

@@ -122,7 +122,7 @@ impl Pair {
     }
 }
 
-/// Plays a server with one camera, "front", that has a new frame every few milliseconds, until it is dropped.
+/// Plays a server with one camera, "front", whose one frame stays and whose heart beats every few milliseconds, until it is dropped.
 pub struct Server {
     base: Base,
     stop: Arc<AtomicBool>,
@@ -135,12 +135,13 @@ impl Server {
         let pair = Pair::make(&base, 64, 48, 1);
         let stop = Arc::new(AtomicBool::new(false));
         let until = Arc::clone(&stop);
+        pair.publish(1, 16);
         let thread = std::thread::spawn(move || {
-            for id in 1.. {
+            for beat in 2.. {
                 if until.load(Ordering::Relaxed) {
                     break;
                 }
-                pair.publish(id, 16);
+                pair.beat(beat);
                 std::thread::sleep(Duration::from_millis(5));
             }
         });

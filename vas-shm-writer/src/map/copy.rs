@@ -284,6 +284,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
         #[test]
         fn rows_of_any_length_from_any_place_to_any_place_are_copied_and_interleaved_by_every_kernel(
             len in 0_usize..5000,

@@ -17,6 +17,9 @@ use vas_shm_writer::{
     Camera, CameraId, Color, ExportWhen, Exporter, ExporterConfig, NotExported, PictureFormat, Plane, Stamp,
 };
 
+/// How long dropping a camera waits for its files' end (README of the crate).
+pub const STOP_PATIENCE: Duration = Duration::from_secs(1);
+
 /// A base directory of one test, on the host's tmpfs, removed with everything in it.
 pub struct Base(pub PathBuf);
 
@@ -24,13 +27,22 @@ impl Base {
     pub fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("vas-test-writer-{}-{number}", std::process::id());
+        let name = format!("vas-test-writer-{}-{number:04}", std::process::id());
         Self(vas_test_support::shared_memory().join(name))
     }
 
     pub fn start(&self) -> Exporter {
         let config = ExporterConfig::new(&self.0).when(ExportWhen::Always);
         Exporter::start(config).expect("the exporter starts")
+    }
+
+    /// The files of a camera that was dropped are gone when that returns, unless it took all the time that it is given for it.
+    #[allow(dead_code, reason = "not every test drops a camera")]
+    pub fn await_end(&self, camera: &str, since: Instant) {
+        if since.elapsed() >= STOP_PATIENCE {
+            let is_gone = || !self.meta(camera).exists() && !self.data(camera).exists();
+            until("the files go", || is_gone().then_some(()));
+        }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -62,7 +74,7 @@ pub const OTHER: PictureFormat = PictureFormat::new(32, 24, Color::UNSPECIFIED);
 
 /// Waits for a state, not for a time; the deadline is far beyond what a loaded machine needs.
 pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         if let Some(found) = look() {
             return found;
