@@ -215,7 +215,7 @@ fn run_target(
     let mut command = Command::new(&program);
     command.current_dir(&workspace.root).env("VAS_TEST_SHM", &shm).env("RUST_BACKTRACE", "0");
     command.arg(format!("-max_total_time={seconds}")).arg(format!("-max_len={}", target.max_len));
-    command.args(["-print_final_stats=1", "-timeout=20", "-rss_limit_mb=2048"]);
+    command.args(["-print_final_stats=1", "-timeout=120", "-rss_limit_mb=2048"]);
     command.arg(format!("-artifact_prefix={}/", artifacts.display()));
     let dictionary = seeds.join(format!("{}.dict", target.format));
     if dictionary.is_file() {

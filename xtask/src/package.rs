@@ -34,11 +34,12 @@ const BESIDES: [(&str, &[&str]); 3] = [
 ];
 
 /// What cargo warns of, and why that is known. Any other warning fails.
-const KNOWN_WARNINGS: [(&str, &str); 2] = [
+const KNOWN_WARNINGS: [(&str, &str); 3] = [
     (
         "manifest has no documentation, homepage or repository",
         "where it will be published from is not decided: `repository` is for whoever publishes to set (CONTRIBUTING.md)",
     ),
+    ("spurious network error", "the registry did not answer at once, and cargo asks again"),
     ("ignoring test ", "tests that need the whole repository are left out on purpose"),
 ];
 

@@ -12,7 +12,7 @@ use crate::failure::{Context, Failure, Outcome};
 use crate::run;
 
 /// A program that was asked to stop gets this long.
-const STOP_LIMIT: Duration = Duration::from_secs(5);
+const STOP_LIMIT: Duration = Duration::from_secs(60);
 
 pub(crate) struct Process {
     name: &'static str,

@@ -255,7 +255,7 @@ int main(int argc, char **argv)
 "#;
 
 /// How long a server may take to make its files.
-const FILES_LIMIT: Duration = Duration::from_secs(20);
+const FILES_LIMIT: Duration = Duration::from_secs(60);
 
 fn valgrind(workspace: &Workspace, quick: bool, shared_memory: &Path) -> Outcome<Verdict> {
     if let Err(failure) = setup::run(setup::Level::Sanitize) {
@@ -288,7 +288,7 @@ fn valgrind(workspace: &Workspace, quick: bool, shared_memory: &Path) -> Outcome
     // The examples, at a server that publishes flat out.
     let base = shared_memory.join("valgrind");
     let mut command = Command::new(built.join("vas-e2e-writer"));
-    let mut server = Process::start("vas-e2e-writer", command.arg(&base).args(["front", "4", "steady"]))?;
+    let mut server = Process::start("vas-e2e-writer", command.arg(&base).args(["front", "8", "steady"]))?;
     let files = base.join("front/frame.meta");
     run::wait_for(FILES_LIMIT, || files.exists().then_some(()))
         .ok_or_else(|| Failure::new(format!("vas-e2e-writer made no {}", files.display())))?;

@@ -174,7 +174,8 @@ fn play_through(
                 return Err(format!("no frame found the files within {PATIENCE:?}").into());
             }
             waiting = now;
-            std::thread::sleep(Duration::from_millis(1));
+            // The clip does not last for ever either: few of its frames are for this.
+            std::thread::sleep(Duration::from_millis(100));
         }
     }
     frames.play(WARM_UP - 1)?;

@@ -194,7 +194,7 @@ fn run(
 }
 
 /// How long a reader may take to open the camera's files.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A real reader that has the camera's files open.
 fn attach(scene: &Scene) -> Result<Process, Box<dyn Error>> {

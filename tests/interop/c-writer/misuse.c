@@ -53,7 +53,7 @@ static enum vas_result begin_once_there_are_files(const struct vas_camera *camer
                                                   struct vas_planes *planes)
 {
     enum vas_result result = VAS_PREPARING;
-    for (int turn = 0; turn < 20000 && result == VAS_PREPARING; turn++) {
+    for (int turn = 0; turn < 60000 && result == VAS_PREPARING; turn++) {
         result = vas_camera_begin(camera, format, planes);
         if (result == VAS_PREPARING)
             pause_ms(1);
@@ -356,7 +356,7 @@ static void signals_are_left_to_the_server(const char *base)
     CHECK(pthread_sigmask(SIG_SETMASK, NULL, &mask_after) == 0);
     /* A thread names itself, so it may have none yet. */
     blocked = blocked_in_the_librarys_thread();
-    for (int turn = 0; turn < 10000 && blocked == 0; turn++) {
+    for (int turn = 0; turn < 60000 && blocked == 0; turn++) {
         pause_ms(1);
         blocked = blocked_in_the_librarys_thread();
     }

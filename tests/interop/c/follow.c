@@ -43,8 +43,10 @@ static bool follow(const struct vas_shm_reader *reader)
     vas_shm_liveness_start(&liveness, reader, moved_ns);
     while (!is_told_to_end(1000000u)) {
         uint64_t now_ns = vas_shm_monotonic_ns();
-        struct vas_shm_observation words = vas_shm_observe(reader);
+        struct vas_shm_observation words;
         status = vas_shm_liveness_look(&liveness, reader, now_ns);
+        /* After the helper's look, which then cannot have seen a later change than this program. */
+        words = vas_shm_observe(reader);
         if (words.heartbeat_ns != last.heartbeat_ns || words.frame_id != last.frame_id)
             moved_ns = now_ns;
         last = words;

@@ -13,7 +13,7 @@
 /* One in so many frames is read only once its slot is being overwritten, which nothing but the check at the end tells. */
 #define WAITS_EACH 8
 /* For so long at most: a server that left its pair overwrites nothing there. */
-#define WAIT_NS UINT64_C(100000000)
+#define WAIT_NS UINT64_C(2000000000)
 /* The number's bits of the eight bytes; above them stands which size it is. */
 #define NUMBER_MASK ((UINT64_C(1) << 56) - 1)
 #define NS_PER_NUMBER 1000

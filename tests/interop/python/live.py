@@ -27,7 +27,7 @@ _WAIT_S = 0.1
 # One in so many frames is read only once its slot is being overwritten, which nothing but the check at the end tells.
 _WAITS_EACH = 8
 # For so long at most: a server that left its pair overwrites nothing there.
-_OVERWRITTEN_WITHIN_S = 0.1
+_OVERWRITTEN_WITHIN_S = 2.0
 
 # The number's bits of the eight bytes; above them stands which size it is.
 _NUMBER_MASK = 2**56 - 1

@@ -24,7 +24,7 @@ use crate::schema::{Case, Directory, File, Kind, Latest, Open, Step, Store};
 use crate::standing::Standing;
 
 /// How long a reader may think about one answer. Generous: an interpreter on a busy machine has to start within it.
-const ANSWER_LIMIT: Duration = Duration::from_secs(30);
+const ANSWER_LIMIT: Duration = Duration::from_secs(120);
 /// How long a reader may take to give back what it has closed: a garbage collector may have to run.
 const RELEASE_LIMIT: Duration = Duration::from_secs(3);
 /// Where `data_inode` stands in `frame.meta`.

@@ -5,6 +5,10 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
+use std::time::{Duration, Instant};
+
+/// How long a lease is asked for that another process stands in the way of.
+const BUSY_LIMIT: Duration = Duration::from_secs(30);
 
 /// A write lease, until this is dropped. Whoever opens the file meanwhile waits, or is told `EAGAIN`.
 #[derive(Debug)]
@@ -20,8 +24,17 @@ impl Lease {
     pub(crate) fn take(file: File) -> io::Result<Self> {
         // The kernel signals that somebody wants to open the file: SIGIO would end this process, SIGURG is ignored.
         fcntl(&file, F_SETSIG, libc::SIGURG)?;
-        fcntl(&file, libc::F_SETLEASE, libc::F_WRLCK)?;
-        Ok(Self { file })
+        // A process that another thread of this one is just starting has copies of all descriptors, closed ones too, until it is its
+        // own program.
+        let deadline = Instant::now() + BUSY_LIMIT;
+        loop {
+            match fcntl(&file, libc::F_SETLEASE, libc::F_WRLCK) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && Instant::now() < deadline => {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                taken => return taken.map(|()| Self { file }),
+            }
+        }
     }
 
     /// The file, for whoever has to read it in spite of the lease.

@@ -19,7 +19,7 @@ use vas_shm_writer::{
 };
 
 /// The reader gives up before the test does.
-const READER_SECONDS: u64 = 45;
+const READER_SECONDS: u64 = 150;
 /// Whoever gets no bits of a mode but the last three.
 const NOBODY: u32 = 65534;
 
@@ -356,7 +356,9 @@ fn c_refuses_files_of_another_owner_than_the_one_it_insists_on() {
 #[test]
 fn c_says_owner_group_and_mode_of_what_it_may_not_open() {
     let _ = require!(SANITIZED.is_there());
-    let workshop = workshop();
+    // Built where others can reach it, and not copied there: what this process has open for writing, a child that another test is just
+    // starting has too, and nobody can start it meanwhile.
+    let workshop = Workshop::new(&std::env::temp_dir());
     let program = units(&workshop);
     let scene = Scene::new();
     let camera = scene.base().join("front");
@@ -368,13 +370,10 @@ fn c_says_owner_group_and_mode_of_what_it_may_not_open() {
     };
     // Root passes by every mode: there the reader is somebody else, who has to reach program and files.
     let is_root = rustix::process::geteuid().is_root();
-    let elsewhere = tempfile::tempdir().expect("a folder");
-    let reachable = elsewhere.path().join("units");
-    fs::copy(&program, &reachable).expect("copy");
-    chmod(elsewhere.path(), 0o755);
+    chmod(workshop.path(), 0o755);
     chmod(scene.base().parent().expect("the scene's own folder"), 0o755);
     let run = || {
-        let mut command = Command::new(&reachable);
+        let mut command = Command::new(&program);
         command.arg(scene.base()).arg("front");
         if is_root {
             command.uid(NOBODY).gid(NOBODY);
@@ -553,8 +552,10 @@ fn the_ten_lines_print_pictures_of_a_running_server() {
     let scene = Scene::new();
     let writer = writer(&scene, 4, "steady");
     until("files", || scene.base().join("front/frame.meta").exists().then_some(()));
-    // It ends by itself after two seconds.
-    let ended = Process::run("ten_lines", Command::new(&program).arg("front").arg(scene.base()));
+    // It ends by itself after two seconds, in which a busy machine may not have come to it.
+    let mut runs =
+        (0..20).map(|_| Process::run("ten_lines", Command::new(&program).arg("front").arg(scene.base())));
+    let ended = runs.find(|ended| !ended.status.success() || !ended.stdout.is_empty()).expect("lines");
     assert!(ended.status.success(), "{}", ended.stderr);
     let is_right = |line: &str| line.starts_with("frame ") && line.contains("has luma");
     assert!(!ended.stdout.is_empty() && ended.stdout.lines().all(is_right), "{}", ended.stdout);

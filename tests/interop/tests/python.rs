@@ -12,7 +12,7 @@ use vas_interop::harness;
 use vas_interop::python::script;
 
 /// The reader gives up before the test does.
-const READER_SECONDS: u64 = 45;
+const READER_SECONDS: u64 = 150;
 
 /// A server that publishes marked pictures flat out.
 fn writer(scene: &Scene, slots: u32) -> Process {

@@ -18,7 +18,7 @@ const ATTACHED: &str = "attached";
 /// How long a reader waits for a frame before it looks whether it is to end.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// Far beyond what a loaded machine needs; what has not happened until then counts as never.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(120);
 
 /// What a reader does with a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

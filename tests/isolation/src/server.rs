@@ -22,7 +22,7 @@ const WARM_UP_CAMERA: &str = "warm-up";
 /// Empty measurements from which the cost of looking at the clocks is known.
 const CALIBRATIONS: usize = 10_001;
 /// Files are made within this time on any machine.
-const FILES_WITHIN: Duration = Duration::from_secs(30);
+const FILES_WITHIN: Duration = Duration::from_secs(120);
 
 const FORMAT: PictureFormat = PictureFormat::new(WIDTH, HEIGHT, Color::UNSPECIFIED);
 

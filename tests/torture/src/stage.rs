@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use vas_shm_reader::{CameraId, Found, Frame, Opened, Options, Reader, open};
 
 /// Far beyond what a loaded machine needs; what has not happened until then counts as never.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(180);
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
 /// Between two looks whether the processes still run.
 const WATCH_AGAIN: Duration = Duration::from_millis(50);

@@ -36,13 +36,13 @@ const TABLE: &str = "| rule | in layout.rs, replace | by |";
 const VERSION_2: &str = "tests/interop/version-2.edits";
 
 /// How long the writer of version 2 gets until its first frame.
-const FIRST_FRAME: Duration = Duration::from_secs(20);
+const FIRST_FRAME: Duration = Duration::from_secs(60);
 /// What every reader has to accept, and how long it may take.
 const PICTURES: u64 = 1000;
 const TORN: u64 = 1;
-const READER_SECONDS: u64 = 60;
+const READER_SECONDS: u64 = 300;
 /// A reader that does not stop by itself is stopped this much later.
-const READER_GRACE: Duration = Duration::from_secs(10);
+const READER_GRACE: Duration = Duration::from_secs(60);
 
 /// One edit of the table.
 #[derive(Debug, PartialEq, Eq)]
