@@ -484,7 +484,7 @@ fn an_empty_base_variable_is_not_set() {
 }
 
 #[test]
-fn signals_stop_it_within_two_seconds_and_remove_the_files() {
+fn signals_stop_it_whatever_a_camera_waits_for_and_remove_the_files() {
     let (directory, Some(memory)) = (tempfile::tempdir().unwrap(), tmpfs()) else { return };
     if clip(directory.path()).is_none() {
         return;

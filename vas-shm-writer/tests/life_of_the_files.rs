@@ -346,7 +346,7 @@ fn a_camera_that_stops_says_so_removes_its_files_and_keeps_its_directory() {
     let since = Instant::now();
     camera.remove();
     base.await_end("front", since);
-    if since.elapsed() >= STOP_PATIENCE {
+    if since.elapsed() >= STOP_TIMEOUT {
         until("the directory goes", || (!base.path("front").exists()).then_some(()));
     }
     assert!(!base.path("front").exists());

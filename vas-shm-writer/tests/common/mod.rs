@@ -17,8 +17,8 @@ use vas_shm_writer::{
     Camera, CameraId, Color, ExportWhen, Exporter, ExporterConfig, NotExported, PictureFormat, Plane, Stamp,
 };
 
-/// How long dropping a camera waits for its files' end (README of the crate).
-pub const STOP_PATIENCE: Duration = Duration::from_secs(1);
+/// How long dropping a camera waits for its files' end: the constant of this name in src/exporter.rs.
+pub const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A base directory of one test, on the host's tmpfs, removed with everything in it.
 pub struct Base(pub PathBuf);
@@ -37,9 +37,8 @@ impl Base {
     }
 
     /// The files of a camera that was dropped are gone when that returns, unless it took all the time that it is given for it.
-    #[allow(dead_code, reason = "not every test drops a camera")]
     pub fn await_end(&self, camera: &str, since: Instant) {
-        if since.elapsed() >= STOP_PATIENCE {
+        if since.elapsed() >= STOP_TIMEOUT {
             let is_gone = || !self.meta(camera).exists() && !self.data(camera).exists();
             until("the files go", || is_gone().then_some(()));
         }
