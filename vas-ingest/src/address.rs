@@ -16,6 +16,32 @@ pub enum Transport {
     Tcp,
     /// Datagrams.
     Udp,
+    /// Datagrams, and inside the connection if none come.
+    Auto,
+}
+
+/// Whose RTSP client talks to the camera.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RtspClient {
+    /// retina: whole frames at once, and loss told for each of them.
+    Retina,
+    /// FFmpeg's own.
+    #[default]
+    Ffmpeg,
+}
+
+/// Which pictures are not decoded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Skip {
+    /// All are decoded.
+    #[default]
+    None,
+    /// Those that no other picture refers to are left out.
+    Nonref,
+    /// Only keyframes are decoded.
+    Keyframes,
 }
 
 impl Transport {
@@ -23,6 +49,7 @@ impl Transport {
         match self {
             Self::Tcp => "tcp",
             Self::Udp => "udp",
+            Self::Auto => "auto",
         }
     }
 }
@@ -34,6 +61,9 @@ pub struct RtspSource {
     pub(crate) username: Option<String>,
     pub(crate) password: Option<SecretString>,
     pub(crate) transport: Transport,
+    pub(crate) client: RtspClient,
+    /// For rtsps: the camera's certificate has to be one that this machine trusts.
+    pub(crate) tls_verify: bool,
 }
 
 impl std::fmt::Debug for RtspSource {
@@ -107,6 +137,8 @@ mod tests {
             username: username.map(str::to_owned),
             password: password.map(|password| SecretString::from(password.to_owned())),
             transport: Transport::Tcp,
+            client: RtspClient::default(),
+            tls_verify: true,
         }
     }
 

@@ -7,7 +7,7 @@
 //! - Paths in the file are relative to the file's directory.
 //! - Passwords go from here into a type without a text form ([`secrecy::SecretString`]).
 
-use crate::address::{FileSource, RtspSource, Source, Transport};
+use crate::address::{FileSource, RtspClient, RtspSource, Skip, Source, Transport};
 use crate::redact;
 use percent_encoding::percent_decode_str;
 use secrecy::SecretString;
@@ -34,6 +34,7 @@ const RING_FRAMES: RangeInclusive<i64> = 1..=64;
 const TIMEOUT_MS: RangeInclusive<i64> = 100..=600_000;
 const MAX_PIXELS: RangeInclusive<i64> = 1..=16_384 * 16_384;
 const SLOTS: RangeInclusive<i64> = 2..=8;
+const DECODER_THREADS: RangeInclusive<i64> = 1..=16;
 
 /// A configuration cannot be used; the text is one sentence for the operator.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -51,10 +52,21 @@ fn fail<T>(sentence: impl AsRef<str>) -> Result<T> {
 pub struct Config {
     /// None: frames are not exported, and nothing of the export exists.
     pub export: Option<ExportConfig>,
+    /// What the server tells of itself.
+    pub server: ServerConfig,
     /// At least one; ids differ.
     pub cameras: Vec<CameraConfig>,
     /// Things an operator should hear of although they stop nothing.
     pub warnings: Vec<String>,
+}
+
+/// What the server tells of itself, and where.
+#[derive(Clone, Debug, Default)]
+pub struct ServerConfig {
+    /// What `vas-ingest status` reads.
+    pub status_file: Option<PathBuf>,
+    /// The same as a text file for Prometheus' node_exporter.
+    pub metrics_file: Option<PathBuf>,
 }
 
 /// The export, when it is on.
@@ -96,6 +108,10 @@ pub struct CameraConfig {
     pub frame_timeout: Duration,
     /// Pictures with more pixels are not decoded.
     pub max_pixels: u64,
+    /// Threads of its decoder. More than one adds latency.
+    pub decoder_threads: u32,
+    /// Which pictures are not decoded.
+    pub skip: Skip,
 }
 
 /// What the command line says.
@@ -116,11 +132,20 @@ pub type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 #[serde(deny_unknown_fields)]
 struct RawConfig {
     #[serde(default)]
+    server: RawServer,
+    #[serde(default)]
     export: RawExport,
     #[serde(default)]
     defaults: RawCamera,
     #[serde(default)]
     camera: Vec<Spanned<RawCamera>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawServer {
+    status_file: Option<PathBuf>,
+    metrics_file: Option<PathBuf>,
 }
 
 #[derive(Default, Deserialize)]
@@ -142,11 +167,15 @@ struct RawCamera {
     password: Option<Spanned<SecretString>>,
     password_file: Option<Spanned<PathBuf>>,
     transport: Option<Transport>,
+    rtsp_client: Option<RtspClient>,
+    tls_verify: Option<bool>,
     r#loop: Option<Spanned<bool>>,
     ring_frames: Option<Spanned<i64>>,
     open_timeout_ms: Option<Spanned<i64>>,
     frame_timeout_ms: Option<Spanned<i64>>,
     max_pixels: Option<Spanned<i64>>,
+    decoder_threads: Option<Spanned<i64>>,
+    skip: Option<Skip>,
 }
 
 impl RawConfig {
@@ -209,7 +238,11 @@ impl Config {
         }
         refuse_ambiguous_variables(&cameras, environment)?;
         let export = file.export(&raw.export, request.base.as_deref(), environment)?;
-        Ok(Self { export, cameras, warnings })
+        let server = ServerConfig {
+            status_file: raw.server.status_file.as_deref().map(|path| file.path(path)),
+            metrics_file: raw.server.metrics_file.as_deref().map(|path| file.path(path)),
+        };
+        Ok(Self { export, server, cameras, warnings })
     }
 }
 
@@ -401,7 +434,9 @@ impl File<'_> {
                 let from_environment = environment_text(id, "PASSWORD", environment)?;
                 let password = from_environment.map(SecretString::from).or(password);
                 let transport = key!(transport).copied().unwrap_or_default();
-                Source::Rtsp(RtspSource { address, username, password, transport })
+                let client = key!(rtsp_client).copied().unwrap_or_default();
+                let tls_verify = key!(tls_verify).copied().unwrap_or(true);
+                Source::Rtsp(RtspSource { address, username, password, transport, client, tls_verify })
             }
         };
         let default_timeout_ms = DEFAULT_TIMEOUT.as_millis() as i64;
@@ -414,7 +449,10 @@ impl File<'_> {
             self.number("frame_timeout_ms", key!(frame_timeout_ms), default_timeout_ms, &TIMEOUT_MS)?;
         let max_pixels =
             self.number("max_pixels", key!(max_pixels), DEFAULT_MAX_PIXELS as i64, &MAX_PIXELS)?;
+        let decoder_threads = self.number("decoder_threads", key!(decoder_threads), 1, &DECODER_THREADS)?;
         Ok(CameraConfig {
+            decoder_threads: u32::try_from(decoder_threads).unwrap_or(1),
+            skip: key!(skip).copied().unwrap_or_default(),
             id,
             source,
             ring_frames: ring_frames.unsigned_abs() as usize,

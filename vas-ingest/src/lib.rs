@@ -40,6 +40,7 @@ mod reconnect;
 pub mod redact;
 mod ring;
 pub mod server;
+mod session;
 pub mod source;
 mod status;
 mod stop;
