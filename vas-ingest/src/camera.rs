@@ -1,20 +1,21 @@
-//! One camera's life: open, decode, ring, export; and when its source is lost, wait and begin again.
+//! One camera's thread: connect, decode, ring, export; and when its source is lost, wait and begin again.
 
 use crate::config::CameraConfig;
 use crate::export::CameraExport;
+use crate::life::{Effect, Event, seconds};
 use crate::path::FramePath;
-use crate::reconnect::Backoff;
 use crate::session::{End, Failure, Session};
 use crate::source::{FileSource, Source};
 use crate::status::Counters;
-use crate::stop::Stop;
+use crate::stop::{Stop, Woken};
+use crate::vitals::Vitals;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 /// How a camera's life ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// The server is stopping.
+    /// The server is stopping, or the camera left its configuration.
     Stopped,
     /// Its file was played to the end.
     Finished,
@@ -27,9 +28,9 @@ pub(crate) struct Camera {
     config: CameraConfig,
     stop: Arc<Stop>,
     counters: Arc<Counters>,
+    vitals: Arc<Vitals>,
     /// Its outlet is None while the export is off.
     path: FramePath<Option<CameraExport>>,
-    backoff: Backoff,
 }
 
 impl Camera {
@@ -37,29 +38,35 @@ impl Camera {
         config: CameraConfig,
         export: Option<CameraExport>,
         counters: Arc<Counters>,
+        vitals: Arc<Vitals>,
         stop: Arc<Stop>,
     ) -> Self {
         // Before anything is opened.
         crate::av::bound_allocations(config.max_pixels);
         let path = FramePath::new(config.ring_frames, export, Arc::clone(&counters));
-        Self { config, stop, counters, path, backoff: Backoff::default() }
+        Self { config, stop, counters, vitals, path }
     }
 
-    /// Runs until the stop, or to the end of a file. A panic in between costs one session, not the camera.
-    pub(crate) fn run(mut self) -> Outcome {
+    /// Runs until the stop, or to the end of a file; `session` is one connection, [`Camera::session`] except in tests. A panic in
+    /// one costs that connection, not the camera.
+    pub(crate) fn run(&mut self, mut session: impl FnMut(&mut Self) -> End) -> Outcome {
+        self.vitals.enter_thread();
         loop {
+            self.stop.forget_nudge();
+            self.vitals.on(Event::Connect);
             // What a panic may leave half done: the session's own values, which are dropped; a slot, which its drop gives
             // back unpublished; the ring and the counters, whose every step is complete in itself.
-            let end = catch_unwind(AssertUnwindSafe(|| self.session()))
+            let end = catch_unwind(AssertUnwindSafe(|| session(self)))
                 .unwrap_or_else(|_| End::Failed(Failure::lost("its thread panicked (see the line before)")));
             // Whatever failed after the stop was asked for failed because of it.
             if self.stop.is_requested() {
-                return Outcome::Stopped;
+                return self.stopped();
             }
             let failure = match end {
-                End::Stopped => return Outcome::Stopped,
+                End::Stopped => return self.stopped(),
                 End::Finished => {
                     tracing::info!("played to the end");
+                    self.vitals.on(Event::Finished);
                     return Outcome::Finished;
                 }
                 End::Failed(failure) => failure,
@@ -67,26 +74,128 @@ impl Camera {
             self.path.set_live(false);
             if let Source::File(FileSource { repeat: false, .. }) = self.config.source {
                 tracing::error!("{}", failure.sentence);
+                self.vitals.on(Event::GaveUp(failure.sentence));
                 return Outcome::Failed;
             }
             self.counters.reconnects.add(1);
-            let delay = self.backoff.after(failure.trouble);
-            tracing::warn!("{}; trying again in {} s", failure.sentence, delay.as_secs());
-            if self.stop.wait_for(delay) {
-                return Outcome::Stopped;
+            let Effect::Wait(wait) = self.vitals.on(Event::Failed(failure.trouble, failure.sentence.clone()))
+            else {
+                // Its life is over, so somebody stops it.
+                return self.stopped();
+            };
+            tracing::warn!("{}; trying again in {}", failure.sentence, seconds(wait));
+            match self.stop.wait_for_next_try(wait) {
+                Woken::Stop => return self.stopped(),
+                Woken::Nudge => {
+                    self.vitals.on(Event::Retry);
+                    tracing::info!("trying again at once, since the configuration was read again");
+                }
+                Woken::Time => {}
             }
         }
     }
 
+    fn stopped(&self) -> Outcome {
+        self.vitals.on(Event::Stop);
+        Outcome::Stopped
+    }
+
     /// From opening the source to its end.
-    fn session(&mut self) -> End {
+    pub(crate) fn session(&mut self) -> End {
         let mut session = Session {
             config: &self.config,
             stop: &self.stop,
             counters: &self.counters,
             path: &mut self.path,
-            backoff: &mut self.backoff,
+            vitals: &self.vitals,
         };
         session.run()
+    }
+
+    /// The camera left the configuration: what readers see of it goes, its directory too.
+    pub(crate) fn remove(self) {
+        if let Some(export) = self.path.into_outlet() {
+            export.remove();
+        }
+    }
+}
+
+#[cfg(test)]
+impl Camera {
+    /// A session of a camera with a frame every few milliseconds, without any pictures: for tests of what is around it.
+    pub(crate) fn count_until_stopped(&mut self) -> End {
+        let pause = std::time::Duration::from_millis(5);
+        while !self.stop.wait_until(std::time::Instant::now() + pause) {
+            self.counters.decoded.add(1);
+            self.vitals.frame(crate::clock::monotonic_ns());
+        }
+        End::Stopped
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::address::RtspSource;
+    use crate::config::{Config, Request};
+    use crate::life::State;
+    use std::time::{Duration, Instant};
+
+    /// A camera whose address nobody connects to: its sessions are the test's.
+    fn camera(stop: &Arc<Stop>, vitals: &Arc<Vitals>) -> Camera {
+        let request = Request { cameras: vec!["front=rtsp://127.0.0.1/s".into()], ..Request::default() };
+        let mut config = Config::load(&request, &|_| None).unwrap();
+        let config = config.cameras.remove(0);
+        assert!(matches!(config.source, Source::Rtsp(RtspSource { .. })));
+        Camera::new(config, None, Arc::default(), Arc::clone(vitals), Arc::clone(stop))
+    }
+
+    #[test]
+    fn a_panic_in_a_session_costs_that_session_and_is_tried_again_after_a_wait() {
+        let (stop, vitals) = (Arc::<Stop>::default(), Arc::new(Vitals::new("front", None)));
+        let mut camera = camera(&stop, &vitals);
+        let counters = Arc::clone(&camera.counters);
+        let mut begun = Vec::new();
+        let outcome = camera.run(|camera| {
+            begun.push(Instant::now());
+            match begun.len() {
+                1 => panic!("on purpose, by the test of a panic"),
+                2 => {
+                    assert_eq!(vitals.life().last_error(), Some("its thread panicked (see the line before)"));
+                    assert_eq!(vitals.life().state(), State::Connecting);
+                    assert!(!camera.vitals.frame(crate::clock::monotonic_ns()));
+                    assert_eq!(vitals.life().state(), State::Live);
+                    stop.request();
+                    End::Stopped
+                }
+                _ => unreachable!(),
+            }
+        });
+        assert_eq!(outcome, Outcome::Stopped);
+        assert_eq!((vitals.life().state(), counters.snapshot().reconnects), (State::Stopped, 1));
+        assert!(begun[1] - begun[0] >= Duration::from_millis(750), "{begun:?}");
+    }
+
+    #[test]
+    fn a_nudge_ends_the_long_wait_after_a_refusal() {
+        let (stop, vitals) = (Arc::<Stop>::default(), Arc::new(Vitals::new("front", None)));
+        let mut camera = camera(&stop, &vitals);
+        let mut sessions = 0;
+        let outcome = camera.run(|_| {
+            sessions += 1;
+            if sessions == 2 {
+                return End::Stopped;
+            }
+            let (stop, vitals) = (Arc::clone(&stop), Arc::clone(&vitals));
+            std::thread::spawn(move || {
+                while vitals.life().state() != State::AuthFailed {
+                    std::thread::yield_now();
+                }
+                stop.nudge();
+            });
+            let sentence = "wrong password".into();
+            End::Failed(Failure { trouble: crate::life::Trouble::Refused, sentence })
+        });
+        assert_eq!((outcome, sessions), (Outcome::Stopped, 2));
     }
 }

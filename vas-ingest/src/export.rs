@@ -15,8 +15,8 @@ use std::ffi::c_int;
 use std::time::Duration;
 use vas_shm_proto::{CameraId, ColorRange};
 use vas_shm_writer::{
-    Camera, ExportWhen, Exporter, ExporterConfig, FillError, NotExported, PictureFormat, Plane, Slot,
-    SourceState, Stamp,
+    Camera, CameraMonitor, ExportWhen, Exporter, ExporterConfig, FillError, NotExported, PictureFormat,
+    Plane, Slot, SourceState, Stamp,
 };
 
 pub(crate) use vas_shm_writer::{BaseError, CameraError};
@@ -56,6 +56,18 @@ pub(crate) struct CameraExport {
     ways: Ways,
     /// The pixel format whose conversion failed last: said once, counted always.
     refused_format: Option<c_int>,
+}
+
+impl CameraExport {
+    /// For the threads that watch the camera.
+    pub(crate) fn monitor(&self) -> CameraMonitor {
+        self.camera.monitor()
+    }
+
+    /// The camera left the configuration: its directory goes too.
+    pub(crate) fn remove(self) {
+        self.camera.remove();
+    }
 }
 
 /// What the ways into a slot keep from one frame to the next.

@@ -11,13 +11,15 @@
 //! |---|---|
 //! | [`config`] | file, command line and environment, checked before anything starts |
 //! | [`server`] | supervises the cameras, sums up, stops in bounded time |
-//! | `camera` | one camera's life |
+//! | `camera`, `session` | one camera's thread, one connection of it |
+//! | `life` | a camera's life as a pure state machine: live, stalled, when to try again |
+//! | `vitals` | what the camera's thread and the server both know of it |
 //! | `address`, [`source`] | where video comes from, and how it is opened |
 //! | `decode` | packets to frames; which frames are damaged |
 //! | `path`, `ring` | where a decoded frame goes; the newest ones of a camera |
 //! | `convert`, `export` | what a frame is as NV12; slots, filled and published |
 //! | [`memory`] | what the cameras will cost in shared memory, told before they connect |
-//! | `reconnect`, `clock` | when to try again; pace of files, distance of frames: pure schedules |
+//! | `clock` | pace of files, distance of frames: pure schedules |
 //! | `status` | counters, and the line that tells them |
 //! | `bench` | the path of a frame driven by hand; only with the feature of that name, for `bench/` |
 //! | [`redact`] | text from outside without passwords |
@@ -34,9 +36,9 @@ pub mod config;
 mod convert;
 mod decode;
 mod export;
+mod life;
 pub mod memory;
 mod path;
-mod reconnect;
 pub mod redact;
 mod ring;
 pub mod server;
@@ -44,3 +46,4 @@ mod session;
 pub mod source;
 mod status;
 mod stop;
+mod vitals;

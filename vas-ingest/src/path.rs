@@ -54,8 +54,8 @@ impl<O: Outlet> FramePath<O> {
         Self { ring: Ring::new(ring_frames), outlet, counters, is_live: false }
     }
 
-    /// A frame came: into the ring, and from there to the readers.
-    pub(crate) fn take(&mut self, frame: Decoded, period: &mut FramePeriod) {
+    /// A frame came: into the ring, and from there to the readers. Some: frames are that far apart, which is news.
+    pub(crate) fn take(&mut self, frame: Decoded, period: &mut FramePeriod) -> Option<Duration> {
         let news = period.frame(frame.timestamp_ns);
         self.ring.push(frame);
         self.set_live(true);
@@ -63,6 +63,17 @@ impl<O: Outlet> FramePath<O> {
             self.outlet.set_frame_period(period);
         }
         self.outlet.pull(&self.ring, &self.counters);
+        news
+    }
+
+    /// Somebody else told the outlet that the source delivers nothing: the next frame says that it does.
+    pub(crate) fn was_stalled(&mut self) {
+        self.is_live = false;
+    }
+
+    /// What the frames go to.
+    pub(crate) fn into_outlet(self) -> O {
+        self.outlet
     }
 
     pub(crate) fn set_live(&mut self, live: bool) {

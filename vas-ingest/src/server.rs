@@ -2,13 +2,16 @@
 
 use crate::av;
 use crate::camera::{Camera, Outcome};
-use crate::config::{Config, ExportConfig};
-use crate::export::{BaseError, CameraError, Export};
+use crate::config::{CameraConfig, Config, ExportConfig};
+use crate::export::{BaseError, CameraError, CameraExport, Export};
+use crate::life::Event as LifeEvent;
 use crate::memory;
 use crate::redact;
+use crate::session::End;
 use crate::source::{RtspSource, Source};
 use crate::status::{Counters, Snapshot};
 use crate::stop::Stop;
+use crate::vitals::Vitals;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -19,6 +22,9 @@ use vas_shm_proto::CameraId;
 
 /// How often each camera's counters are told.
 const SUMMARY_EVERY: Duration = Duration::from_secs(60);
+
+/// How often the server looks whether frames come.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// How long the camera threads have for their end. Whoever is stuck longer (name resolution cannot be interrupted) is left
 /// behind: the process ends without it.
@@ -56,20 +62,18 @@ pub enum Ended {
 
 enum Event {
     Stop,
-    CameraEnded { index: usize, outcome: Outcome },
+    CameraEnded { key: u64, outcome: Outcome },
 }
 
 /// Asks a server to stop, from any thread.
 #[derive(Clone)]
 pub struct Stopper {
     events: Sender<Event>,
-    stop: Arc<Stop>,
 }
 
 impl Stopper {
     /// Asks. Returns at once.
     pub fn stop(&self) {
-        self.stop.request();
         // A server that is gone needs no telling.
         let _ = self.events.send(Event::Stop);
     }
@@ -77,7 +81,11 @@ impl Stopper {
 
 struct Running {
     id: CameraId,
+    /// Of this thread: a camera that is started again has another.
+    key: u64,
+    stop: Arc<Stop>,
     counters: Arc<Counters>,
+    vitals: Arc<Vitals>,
     /// What the last summary told.
     told: Snapshot,
     thread: Option<JoinHandle<()>>,
@@ -85,26 +93,36 @@ struct Running {
 }
 
 impl Running {
+    /// What is said here is said of this camera.
+    fn in_span<T>(&self, say: impl FnOnce() -> T) -> T {
+        tracing::info_span!("camera", id = %self.id).in_scope(say)
+    }
+
     /// The last summary: everything since the start.
     fn tell_total(&self, time: Duration, exporting: bool) {
-        tracing::info!(camera = %self.id, "ended; {}", self.counters.snapshot().line(time, exporting));
+        self.in_span(|| tracing::info!("ended; {}", self.counters.snapshot().line(time, exporting)));
     }
 }
 
-/// When the counters are told.
-struct Summaries {
-    told_at: Instant,
+/// Something that is done again and again.
+struct Every {
+    time: Duration,
+    last: Instant,
 }
 
-impl Summaries {
+impl Every {
+    fn new(time: Duration) -> Self {
+        Self { time, last: Instant::now() }
+    }
+
     fn due(&self) -> Instant {
-        self.told_at + SUMMARY_EVERY
+        self.last + self.time
     }
 
-    /// They are told now; the time they are about. After a pause of the process there is one summary, of all that time, and not
-    /// one for each minute of it.
-    fn take(&mut self, now: Instant) -> Duration {
-        now.duration_since(std::mem::replace(&mut self.told_at, now))
+    /// If it is due it is done now; the time since it was done last. After a pause of the process it is due once, for all of that
+    /// time, and not once for each part of it.
+    fn take(&mut self, now: Instant) -> Option<Duration> {
+        (now >= self.due()).then(|| now.duration_since(std::mem::replace(&mut self.last, now)))
     }
 }
 
@@ -115,6 +133,7 @@ pub struct Server {
     events: Receiver<Event>,
     stopper: Stopper,
     started: Instant,
+    next_key: u64,
 }
 
 impl Server {
@@ -129,10 +148,11 @@ impl Server {
         if let Some(export) = &config.export {
             tell_memory(export, config.cameras.len());
         }
-        let stopper = Stopper { events: sender, stop: Arc::default() };
-        let mut server = Self { cameras: Vec::new(), export, events, stopper, started: Instant::now() };
+        let stopper = Stopper { events: sender };
+        let started = Instant::now();
+        let mut server = Self { cameras: Vec::new(), export, events, stopper, started, next_key: 0 };
         for camera in config.cameras {
-            if let Err(error) = server.start_camera(camera) {
+            if let Err(error) = server.start_camera(camera, Camera::session) {
                 server.stop();
                 return Err(error);
             }
@@ -140,28 +160,47 @@ impl Server {
         Ok(server)
     }
 
-    fn start_camera(&mut self, config: crate::config::CameraConfig) -> Result<(), StartError> {
-        let (id, index) = (config.id, self.cameras.len());
+    fn start_camera(
+        &mut self,
+        config: CameraConfig,
+        session: impl FnMut(&mut Camera) -> End + Send + 'static,
+    ) -> Result<(), StartError> {
+        let (id, key) = (config.id, self.next_key);
+        self.next_key += 1;
         if let Source::Rtsp(RtspSource { username, password: Some(password), .. }) = &config.source {
             redact::remember(username.as_deref(), password);
         }
-        let counters = Arc::new(Counters::default());
+        let (counters, stop) = (Arc::<Counters>::default(), Arc::<Stop>::default());
         let export = self.export.as_ref().map(|export| export.camera(id)).transpose()?;
-        let camera = Camera::new(config, export, Arc::clone(&counters), Arc::clone(&self.stopper.stop));
+        let vitals = Arc::new(Vitals::new(id.as_str(), export.as_ref().map(CameraExport::monitor)));
+        let mut camera =
+            Camera::new(config, export, Arc::clone(&counters), Arc::clone(&vitals), Arc::clone(&stop));
         let events = self.stopper.events.clone();
+        let of_thread = Arc::clone(&vitals);
         let thread = std::thread::Builder::new()
             .name(format!("vas-{id}"))
             .spawn(move || {
                 let span = tracing::info_span!("camera", %id);
                 // A camera catches the panics of its sessions; one outside of them must not leave the server waiting.
-                let run = AssertUnwindSafe(|| span.in_scope(|| camera.run()));
-                let outcome = catch_unwind(run).unwrap_or(Outcome::Failed);
+                let run = AssertUnwindSafe(|| {
+                    span.in_scope(|| {
+                        let outcome = camera.run(session);
+                        // Its files go here, before anybody is told that it has ended.
+                        drop(camera);
+                        outcome
+                    })
+                });
+                let outcome = catch_unwind(run).unwrap_or_else(|_| {
+                    of_thread.on(LifeEvent::GaveUp("its thread panicked".into()));
+                    Outcome::Failed
+                });
                 // The server may have stopped waiting for us.
-                let _ = events.send(Event::CameraEnded { index, outcome });
+                let _ = events.send(Event::CameraEnded { key, outcome });
             })
             .map_err(|error| StartError::Thread { id, error })?;
         let told = Snapshot::default();
-        self.cameras.push(Running { id, counters, told, thread: Some(thread), outcome: None });
+        let thread = Some(thread);
+        self.cameras.push(Running { id, key, stop, counters, vitals, told, thread, outcome: None });
         Ok(())
     }
 
@@ -171,22 +210,28 @@ impl Server {
         self.stopper.clone()
     }
 
-    /// Waits for the stop, or for the end of every camera; tells what the cameras do meanwhile; then stops everything.
+    /// Waits for the stop, or for the end of every camera; looks after them and tells what they do meanwhile; then stops
+    /// everything.
     pub fn run(mut self) -> Ended {
-        let mut summaries = Summaries { told_at: Instant::now() };
+        let (mut looks, mut summaries) = (Every::new(LOOK_EVERY), Every::new(SUMMARY_EVERY));
         while self.cameras.iter().any(|camera| camera.outcome.is_none()) {
-            match self.events.recv_timeout(summaries.due().saturating_duration_since(Instant::now())) {
+            let due = looks.due().min(summaries.due());
+            match self.events.recv_timeout(due.saturating_duration_since(Instant::now())) {
                 Ok(Event::Stop) => {
                     self.stop();
                     return Ended::Well;
                 }
-                Ok(Event::CameraEnded { index, outcome }) => self.camera_ended(index, outcome),
-                Err(RecvTimeoutError::Timeout) => {
-                    let time = summaries.take(Instant::now());
-                    self.summarise(time);
-                }
+                Ok(Event::CameraEnded { key, outcome }) => self.camera_ended(key, outcome),
+                Err(RecvTimeoutError::Timeout) => {}
                 // Cannot be: a sender is in `self`.
                 Err(RecvTimeoutError::Disconnected) => break,
+            }
+            let now = Instant::now();
+            if looks.take(now).is_some() {
+                self.look();
+            }
+            if let Some(time) = summaries.take(now) {
+                self.summarise(time);
             }
         }
         let failed = self.cameras.iter().any(|camera| camera.outcome == Some(Outcome::Failed));
@@ -194,8 +239,15 @@ impl Server {
         if failed { Ended::Failed } else { Ended::Well }
     }
 
-    fn camera_ended(&mut self, index: usize, outcome: Outcome) {
-        let Some(camera) = self.cameras.get_mut(index) else { return };
+    /// Whether frames come.
+    fn look(&self) {
+        for camera in self.cameras.iter().filter(|camera| camera.outcome.is_none()) {
+            camera.in_span(|| camera.vitals.look());
+        }
+    }
+
+    fn camera_ended(&mut self, key: u64, outcome: Outcome) {
+        let Some(camera) = self.cameras.iter_mut().find(|camera| camera.key == key) else { return };
         camera.outcome = Some(outcome);
         if let Some(thread) = camera.thread.take() {
             // It sent its last word: what is left of it is quick.
@@ -208,18 +260,19 @@ impl Server {
         for camera in self.cameras.iter_mut().filter(|camera| camera.outcome.is_none()) {
             let now = camera.counters.snapshot();
             let line = now.since(&camera.told).line(time, self.export.is_some());
-            tracing::info!(camera = %camera.id, "{line}");
+            camera.in_span(|| tracing::info!("{line}"));
             camera.told = now;
         }
     }
 
     /// Ends everything within about two seconds, whatever a camera is stuck in.
     fn stop(mut self) {
-        self.stopper.stop.request();
+        // All of them first: they end beside each other.
+        self.cameras.iter().for_each(|camera| camera.stop.request());
         let deadline = Instant::now() + STOP_TIMEOUT;
         while self.cameras.iter().any(|camera| camera.outcome.is_none()) {
             match self.events.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                Ok(Event::CameraEnded { index, outcome }) => self.camera_ended(index, outcome),
+                Ok(Event::CameraEnded { key, outcome }) => self.camera_ended(key, outcome),
                 Ok(Event::Stop) => {}
                 Err(_) => break,
             }
@@ -231,7 +284,8 @@ impl Server {
         }
         for camera in self.cameras.iter().filter(|camera| camera.outcome.is_none()) {
             camera.tell_total(self.started.elapsed(), exporting);
-            tracing::warn!(camera = %camera.id, "its thread does not end (name resolution?), the process ends without it");
+            let _span = tracing::info_span!("camera", id = %camera.id).entered();
+            tracing::warn!("its thread does not end (name resolution?), the process ends without it");
         }
     }
 }
@@ -250,14 +304,62 @@ fn tell_memory(export: &ExportConfig, cameras: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Request;
+    use crate::life::State;
 
     #[test]
     fn after_a_pause_there_is_one_summary_of_all_that_time() {
         let start = Instant::now();
-        let mut summaries = Summaries { told_at: start };
+        let mut summaries = Every { time: SUMMARY_EVERY, last: start };
         assert_eq!(summaries.due(), start + SUMMARY_EVERY);
+        assert_eq!(summaries.take(start + SUMMARY_EVERY / 2), None);
         let late = start + 10 * SUMMARY_EVERY;
-        assert_eq!(summaries.take(late), 10 * SUMMARY_EVERY);
+        assert_eq!(summaries.take(late), Some(10 * SUMMARY_EVERY));
+        assert_eq!(summaries.take(late), None);
         assert_eq!(summaries.due(), late + SUMMARY_EVERY);
+    }
+
+    /// What a test reads of a camera, from outside of its threads.
+    fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !is_so() {
+            assert!(Instant::now() < deadline, "never: {what}");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    #[test]
+    fn a_camera_that_panics_leaves_the_others_alone_and_is_tried_again() {
+        let arguments = ["bad=rtsp://127.0.0.1/s", "good=rtsp://127.0.0.1/s"];
+        let request = Request { cameras: arguments.map(str::to_owned).to_vec(), ..Request::default() };
+        let config = Config::load(&request, &|_| None).unwrap();
+        let mut server = Server::start(Config { cameras: Vec::new(), ..config.clone() }).unwrap();
+        let [bad, good] = config.cameras.try_into().unwrap();
+        let mut tries = 0;
+        let session = move |_: &mut Camera| -> End {
+            tries += 1;
+            if tries > 1 {
+                return End::Finished;
+            }
+            panic!("on purpose, by the test of panics")
+        };
+        server.start_camera(bad, session).unwrap();
+        // The other one's frames: it counts them until it is told to stop.
+        server.start_camera(good, Camera::count_until_stopped).unwrap();
+        let [bad, good] = [0, 1].map(|camera: usize| Arc::clone(&server.cameras[camera].vitals));
+        let frames = Arc::clone(&server.cameras[1].counters);
+        let stopper = server.stopper();
+        let running = std::thread::spawn(|| server.run());
+        until("the panic is told", || bad.life().state() == State::Backoff);
+        let at_panic = frames.snapshot().decoded;
+        until("it was tried again", || bad.life().state() == State::Finished);
+        // A second and more of frames, with no gap that a look would have found.
+        until("frames of the other one", || frames.snapshot().decoded > at_panic + 10);
+        let life = good.life();
+        assert_eq!((life.state(), life.last_error()), (State::Live, None));
+        assert_eq!(frames.snapshot().reconnects, 0);
+        stopper.stop();
+        assert_eq!(running.join().unwrap(), Ended::Well);
+        assert_eq!(good.life().state(), State::Stopped);
     }
 }

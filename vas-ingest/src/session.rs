@@ -9,11 +9,12 @@ use crate::clock::{self, FramePeriod, Pacer};
 use crate::config::CameraConfig;
 use crate::decode::{Next, Stream};
 use crate::export::CameraExport;
+use crate::life::{Event, Trouble};
 use crate::path::FramePath;
-use crate::reconnect::{Backoff, STABLE_AFTER, Trouble};
 use crate::source::{Source, SourceError};
 use crate::status::Counters;
 use crate::stop::Stop;
+use crate::vitals::Vitals;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -51,7 +52,7 @@ pub(crate) struct Session<'a> {
     pub(crate) stop: &'a Arc<Stop>,
     pub(crate) counters: &'a Counters,
     pub(crate) path: &'a mut FramePath<Option<CameraExport>>,
-    pub(crate) backoff: &'a mut Backoff,
+    pub(crate) vitals: &'a Vitals,
 }
 
 impl Session<'_> {
@@ -108,7 +109,7 @@ impl Session<'_> {
                     }
                     interrupt.arm(frame_timeout);
                     frames_since_start += 1;
-                    let first = *first_frame_at.get_or_insert_with(|| {
+                    first_frame_at.get_or_insert_with(|| {
                         tracing::info!(
                             "live: {}, {} {}x{} {}",
                             self.config.source.describe(),
@@ -119,10 +120,12 @@ impl Session<'_> {
                         );
                         Instant::now()
                     });
-                    if first.elapsed() >= STABLE_AFTER {
-                        self.backoff.stable();
+                    if self.vitals.frame(frame.timestamp_ns) {
+                        self.path.was_stalled();
                     }
-                    self.path.take(frame, &mut period);
+                    if let Some(period) = self.path.take(frame, &mut period) {
+                        self.vitals.on(Event::FramePeriod(period));
+                    }
                 }
                 Ok(Next::Ended) => {
                     let Source::File(file) = &self.config.source else {

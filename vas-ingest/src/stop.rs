@@ -1,4 +1,4 @@
-//! One flag that asks everything to stop, and that can be waited for.
+//! One flag that asks a camera to stop, and that can be waited for; and one that ends a wait.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 #[derive(Debug, Default)]
 pub(crate) struct Stop {
     requested: AtomicBool,
+    /// Whoever waits for its next try is to try now.
+    nudged: AtomicBool,
     lock: Mutex<()>,
     changed: Condvar,
 }
@@ -26,25 +28,57 @@ impl Stop {
         self.requested.load(Ordering::Acquire)
     }
 
+    /// Ends a wait for the next try, the one that goes on or else the next one.
+    pub(crate) fn nudge(&self) {
+        let _guard = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        self.nudged.store(true, Ordering::Release);
+        self.changed.notify_all();
+    }
+
+    /// A nudge that nobody waited for is forgotten.
+    pub(crate) fn forget_nudge(&self) {
+        self.nudged.store(false, Ordering::Release);
+    }
+
     /// Sleeps until `due`, or until the stop. True: it was the stop.
     pub(crate) fn wait_until(&self, due: Instant) -> bool {
+        self.wait(due, || None) == Woken::Stop
+    }
+
+    /// Sleeps for `time`, or until the stop or a nudge.
+    pub(crate) fn wait_for_next_try(&self, time: Duration) -> Woken {
+        self.wait(Instant::now() + time, || {
+            self.nudged.swap(false, Ordering::AcqRel).then_some(Woken::Nudge)
+        })
+    }
+
+    fn wait(&self, due: Instant, other: impl Fn() -> Option<Woken>) -> Woken {
         let mut guard = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             if self.is_requested() {
-                return true;
+                return Woken::Stop;
+            }
+            if let Some(woken) = other() {
+                return woken;
             }
             let left = due.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return false;
+                return Woken::Time;
             }
             guard = self.changed.wait_timeout(guard, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
+}
 
-    /// Sleeps for `time`, or until the stop. True: it was the stop.
-    pub(crate) fn wait_for(&self, time: Duration) -> bool {
-        self.wait_until(Instant::now() + time)
-    }
+/// What ended a wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Woken {
+    /// The stop.
+    Stop,
+    /// Somebody wants the next try now.
+    Nudge,
+    /// Its time was up.
+    Time,
 }
 
 #[cfg(test)]
@@ -56,15 +90,27 @@ mod tests {
     fn a_wait_ends_early_when_the_stop_comes() {
         let stop = Arc::new(Stop::default());
         let waiter = Arc::clone(&stop);
-        let thread = std::thread::spawn(move || waiter.wait_for(Duration::from_secs(600)));
+        let thread = std::thread::spawn(move || waiter.wait_for_next_try(Duration::from_secs(600)));
         stop.request();
-        assert!(thread.join().unwrap());
+        assert_eq!(thread.join().unwrap(), Woken::Stop);
+    }
+
+    #[test]
+    fn a_nudge_ends_one_wait_for_the_next_try_and_no_other() {
+        let stop = Stop::default();
+        stop.nudge();
+        assert!(!stop.wait_until(Instant::now() + Duration::from_millis(20)));
+        assert_eq!(stop.wait_for_next_try(Duration::from_secs(600)), Woken::Nudge);
+        assert_eq!(stop.wait_for_next_try(Duration::from_millis(20)), Woken::Time);
+        stop.nudge();
+        stop.forget_nudge();
+        assert_eq!(stop.wait_for_next_try(Duration::from_millis(20)), Woken::Time);
     }
 
     #[test]
     fn a_wait_without_a_stop_lasts_its_time() {
         let start = Instant::now();
-        assert!(!Stop::default().wait_for(Duration::from_millis(20)));
+        assert!(!Stop::default().wait_until(start + Duration::from_millis(20)));
         assert!(start.elapsed() >= Duration::from_millis(20));
     }
 }

@@ -532,6 +532,12 @@ impl Camera {
         }
     }
 
+    /// A handle for the other threads of the server: one that watches this camera, one that tells operators of it.
+    #[must_use]
+    pub fn monitor(&self) -> CameraMonitor {
+        CameraMonitor { shared: Arc::clone(&self.shared) }
+    }
+
     /// Tells readers how far apart frames are expected; `None` = unknown. Never waits; call it on each change.
     pub fn set_frame_period(&mut self, period: Option<Duration>) {
         let period_ns = period.map_or(0, |period| u64::try_from(period.as_nanos()).unwrap_or(u64::MAX));
@@ -576,6 +582,55 @@ impl Camera {
 impl Drop for Camera {
     fn drop(&mut self) {
         self.stop(false);
+    }
+}
+
+/// What threads other than a camera's own may know of it, and say of it; from [`Camera::monitor`].
+///
+/// The thread that has a camera's frames often waits for the next one inside somebody else's code, and cannot tell readers that
+/// none comes. A thread that watches it can. Never waits; a camera that has ended is not held up by it, and hears nothing.
+///
+/// ```
+/// use vas_shm_writer::{CameraId, Exporter, ExporterConfig, SourceState};
+///
+/// # let shared_memory = std::env::var_os("VAS_TEST_SHM").unwrap_or_else(|| "/dev/shm".into());
+/// # let directory = tempfile::tempdir_in(shared_memory)?;
+/// # let base = directory.path().join("vas");
+/// # let exporter = Exporter::start(ExporterConfig::new(base))?;
+/// let camera = exporter.camera(CameraId::new("front")?)?;
+/// let monitor = camera.monitor();
+/// let watchdog = std::thread::spawn(move || {
+///     // No frame has come for a while:
+///     monitor.set_source_state(SourceState::Stalled);
+///     println!("{} bytes, watched: {}", monitor.file_bytes(), monitor.is_watched());
+/// });
+/// # watchdog.join().unwrap();
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct CameraMonitor {
+    shared: Arc<Shared>,
+}
+
+impl CameraMonitor {
+    /// Tells readers whether the source delivers: the library's thread does, within half a second. Whoever spoke last counts, this
+    /// or [`Camera::set_source_state`], which is for the frame that follows a pause.
+    pub fn set_source_state(&self, state: SourceState) {
+        self.shared.set_source(state);
+    }
+
+    /// Whether anybody had the camera's files open when that was last asked: with a frame while nobody had, every five seconds
+    /// while somebody has. Where the kernel does not say, it is `true`.
+    #[must_use]
+    pub fn is_watched(&self) -> bool {
+        self.shared.is_watched()
+    }
+
+    /// What the camera's files take of the file system in bytes, those among them that were replaced and not given back yet; half a
+    /// second old at most.
+    #[must_use]
+    pub fn file_bytes(&self) -> u64 {
+        self.shared.file_bytes()
     }
 }
 

@@ -66,6 +66,10 @@ pub(crate) struct Shared {
     is_stalled: AtomicBool,
     /// Whether the frame path exports because somebody is attached; stored by it alone.
     is_attached: AtomicBool,
+    /// Whether anybody was attached when last asked, for [`crate::CameraMonitor`]; stored by both.
+    is_watched: AtomicBool,
+    /// What the camera's files take of the file system, those among them that are over and not given back yet.
+    file_bytes: AtomicU64,
     /// This thread found nobody attached; the frame path takes it.
     is_deserted: AtomicBool,
     /// Why the kernel does not say whether anybody is there, 0 = it does; stored by the frame path, once.
@@ -112,6 +116,17 @@ impl Shared {
     /// The frame path says whether it exports because somebody is attached.
     pub(crate) fn set_attached(&self, is_attached: bool) {
         self.is_attached.store(is_attached, Ordering::Relaxed);
+        self.is_watched.store(is_attached, Ordering::Relaxed);
+    }
+
+    /// Whether anybody was attached when last asked.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.is_watched.load(Ordering::Relaxed)
+    }
+
+    /// What the camera's files took at the last heartbeat.
+    pub(crate) fn file_bytes(&self) -> u64 {
+        self.file_bytes.load(Ordering::Relaxed)
     }
 
     /// This thread found nobody attached.
@@ -334,6 +349,19 @@ impl<'k> Keeper<'k> {
         }
         self.cameras = cameras;
         self.retired.retain_mut(|(_, retired)| retired.tend(now));
+        for camera in self.cameras.values() {
+            camera.shared.file_bytes.store(self.file_bytes(camera), Ordering::Relaxed);
+        }
+    }
+
+    /// What a camera's files take of the file system.
+    fn file_bytes(&self, camera: &Managed) -> u64 {
+        let pair_bytes = camera
+            .pair
+            .as_ref()
+            .map_or(0, |pair| PairSize::new(pair.live().picture(), pair.live().slots()).total_bytes());
+        let of_camera = self.retired.iter().filter(|(id, _)| *id == camera.id);
+        of_camera.fold(pair_bytes, |sum, (_, retired)| sum + retired.kept_bytes())
     }
 
     /// What readers are told of the server's heart.
@@ -370,7 +398,8 @@ impl<'k> Keeper<'k> {
         if let Some(errno) = camera.shared.take_no_leases() {
             tracing::warn!(camera = %camera.id, "the kernel does not say whether anybody has the files open ({errno}); frames are exported all the time");
         }
-        // The frame path tells these itself; this is for a pair that it has not taken over yet.
+        // The frame path tells these itself; this is for a pair that it has not taken over yet, and for a state that another
+        // thread found.
         pair.live().tell(camera.shared.source().to_state());
         pair.live().tell_frame_period(camera.shared.period_ns.load(Ordering::Relaxed));
         if !camera.shared.is_attached.load(Ordering::Relaxed) {
@@ -379,6 +408,7 @@ impl<'k> Keeper<'k> {
             camera.probe_at = now + PROBE_INTERVAL;
             let is_deserted = pair.live().has_readers() == Ok(false);
             camera.shared.set_deserted(is_deserted);
+            camera.shared.is_watched.store(!is_deserted, Ordering::Relaxed);
         }
         if camera.names_are_ours(self.config) {
             return;

@@ -60,6 +60,7 @@
 //!   fills a slot borrows it exclusively, so two threads cannot fill at once. Both hold because all that is shared with the library's
 //!   thread are atomics and mailboxes behind a lock that the frame path only ever tries; the one raw pointer, [`RawPlanes`], is
 //!   neither `Send` nor `Sync`.
+//! - A [`CameraMonitor`] is `Send`, `Sync` and `Clone`, for threads that watch a camera: all that it does are loads and stores of atomics.
 //! - No signal disposition or mask is changed and none is raised: the signal that the kernel may send when a file is opened during
 //!   a look for readers is set to `SIGURG`, which is ignored unless the program asks for it.
 //! - A program that gives up privileges does so before [`Exporter::start`]: the files belong to the user who makes them, and the
@@ -102,7 +103,9 @@ mod room;
 
 pub use clock::monotonic_ns;
 pub use error::{BaseError, CameraError, FillError, NotExported, OsError};
-pub use exporter::{Camera, CameraCounters, ExportWhen, Exporter, ExporterConfig, Heartbeat, SourceState};
+pub use exporter::{
+    Camera, CameraCounters, CameraMonitor, ExportWhen, Exporter, ExporterConfig, Heartbeat, SourceState,
+};
 pub use frame::{OwnedSlot, PictureFormat, Plane, Slot, SlotOf, Stamp};
 pub use map::RawPlanes;
 pub use room::{CameraMemory, FileSystemRoom, Have, MemoryLimit, Room, Shortage};

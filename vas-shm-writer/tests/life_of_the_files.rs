@@ -609,6 +609,42 @@ fn the_heart_beats_without_frames_and_the_state_follows_the_source() {
     until("live", || (word_u32(&meta, STATE) == LIVE).then_some(()));
 }
 
+#[test]
+fn another_thread_tells_readers_of_a_stall_and_knows_who_is_there_and_what_the_files_take() {
+    let base = Base::new();
+    let exporter = base.start();
+    let mut camera = exporter.camera(id("front")).unwrap();
+    let monitor = camera.monitor();
+    assert_eq!((monitor.file_bytes(), monitor.is_watched()), (0, false));
+    publish(&mut camera, SMALL, 1);
+    let meta = open(&base.meta("front"));
+    std::thread::scope(|scope| {
+        // The camera's own thread waits for a frame all the time.
+        let watchdog = scope.spawn(|| {
+            monitor.set_source_state(SourceState::Stalled);
+            until("stalled", || (word_u32(&meta, STATE) == STALLED).then_some(()));
+        });
+        watchdog.join().unwrap();
+    });
+    camera.set_source_state(SourceState::Live);
+    assert_eq!(word_u32(&meta, STATE), LIVE);
+    // Two heartbeats later, at which the library's thread tells the state again.
+    for _ in 0..2 {
+        let beat = word_u64(&meta, HEARTBEAT);
+        until("a heartbeat", || (word_u64(&meta, HEARTBEAT) > beat).then_some(()));
+    }
+    until("live", || (word_u32(&meta, STATE) == LIVE).then_some(()));
+
+    let pair_bytes = [base.meta("front"), base.data("front")].map(|path| fs::metadata(path).unwrap().len());
+    until("its size", || (monitor.file_bytes() == pair_bytes.iter().sum::<u64>()).then_some(()));
+    assert!(monitor.is_watched());
+    drop(meta);
+    until("nobody is there", || (!monitor.is_watched()).then_some(()));
+    drop(camera);
+    // A camera that has ended hears nothing.
+    monitor.set_source_state(SourceState::Stalled);
+}
+
 // Proves LIFE-9 and PUB-7.
 #[test]
 fn a_lock_that_is_removed_under_a_frame_does_not_empty_what_is_being_filled() {

@@ -1,0 +1,163 @@
+//! What a camera's own thread and the server's both know of a camera, and how the two speak of it.
+//!
+//! The camera's thread waits inside FFmpeg for the next frame most of the time, so it cannot find out that none comes; the server
+//! looks several times a second. With each frame the camera's thread stores a number and loads a flag; it takes the lock only when
+//! the state changes, and only if the lock is free: if not, its next frame does it, or the next look.
+
+use crate::life::{Effect, Event, Life, Time, seconds};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::time::Duration;
+use vas_shm_writer::{CameraMonitor, SourceState};
+
+/// No frame has come yet.
+const NO_FRAME: u64 = 0;
+
+/// One camera, seen from every thread.
+#[derive(Debug)]
+pub(crate) struct Vitals {
+    life: Mutex<Life>,
+    /// The newest decoded frame's time, CLOCK_MONOTONIC.
+    newest_frame_ns: AtomicU64,
+    /// It is not live, so the next frame is an event.
+    is_frame_news: AtomicBool,
+    /// The camera's thread as the kernel knows it, 0 = not started.
+    thread_id: AtomicI32,
+    /// None while the export is off.
+    export: Option<CameraMonitor>,
+}
+
+/// CLOCK_MONOTONIC.
+pub(crate) fn now() -> Time {
+    Duration::from_nanos(crate::clock::monotonic_ns())
+}
+
+impl Vitals {
+    /// A camera that is about to start.
+    pub(crate) fn new(name: &str, export: Option<CameraMonitor>) -> Self {
+        Self {
+            life: Mutex::new(Life::new(name, now())),
+            newest_frame_ns: AtomicU64::new(NO_FRAME),
+            is_frame_news: AtomicBool::new(true),
+            thread_id: AtomicI32::new(0),
+            export,
+        }
+    }
+
+    /// Something happened that is no frame.
+    pub(crate) fn on(&self, event: Event) -> Effect {
+        let mut life = self.lock();
+        self.step(&mut life, now(), event)
+    }
+
+    /// A frame was decoded. True: readers were told that the camera is stalled, and have to be told that it is not.
+    pub(crate) fn frame(&self, timestamp_ns: u64) -> bool {
+        self.newest_frame_ns.store(timestamp_ns, Ordering::Relaxed);
+        if !self.is_frame_news.load(Ordering::Relaxed) {
+            return false;
+        }
+        let mut life = match self.life.try_lock() {
+            Ok(life) => life,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            // A look is going on. It, or the next frame, does this.
+            Err(TryLockError::WouldBlock) => return false,
+        };
+        let effect = self.step(&mut life, now(), Event::Frame(Duration::from_nanos(timestamp_ns)));
+        drop(life);
+        tell_pause(effect)
+    }
+
+    /// The server looks: has the camera fallen silent, or is it back?
+    pub(crate) fn look(&self) {
+        let mut life = self.lock();
+        let now = now();
+        let frame = match self.newest_frame_ns.load(Ordering::Relaxed) {
+            NO_FRAME => Effect::Nothing,
+            ns => self.step(&mut life, now, Event::Frame(Duration::from_nanos(ns))),
+        };
+        let silence = self.step(&mut life, now, Event::Look);
+        drop(life);
+        if tell_pause(frame) {
+            self.tell_readers(SourceState::Live);
+        }
+        if let Effect::Stalled(silence) = silence {
+            self.tell_readers(SourceState::Stalled);
+            tracing::warn!("connected, but no frame for {}: stalled", seconds(silence));
+        }
+    }
+
+    /// The state as it is now.
+    pub(crate) fn life(&self) -> Life {
+        self.lock().clone()
+    }
+
+    /// From now on the calling thread is the camera's.
+    pub(crate) fn enter_thread(&self) {
+        self.thread_id.store(rustix::thread::gettid().as_raw_nonzero().get(), Ordering::Relaxed);
+    }
+
+    /// The camera's thread as the kernel knows it.
+    pub(crate) fn thread_id(&self) -> Option<i32> {
+        Some(self.thread_id.load(Ordering::Relaxed)).filter(|id| *id != 0)
+    }
+
+    /// What the export knows of the camera.
+    pub(crate) fn export(&self) -> Option<&CameraMonitor> {
+        self.export.as_ref()
+    }
+
+    fn tell_readers(&self, state: SourceState) {
+        if let Some(export) = &self.export {
+            export.set_source_state(state);
+        }
+    }
+
+    fn step(&self, life: &mut Life, now: Time, event: Event) -> Effect {
+        let effect = life.on(now, event);
+        self.is_frame_news.store(life.state() != crate::life::State::Live, Ordering::Relaxed);
+        effect
+    }
+
+    /// Each of its steps is complete in itself, so a panic elsewhere does not spoil it.
+    fn lock(&self) -> MutexGuard<'_, Life> {
+        self.life.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Says in the log that frames come again, if they do after a pause.
+fn tell_pause(effect: Effect) -> bool {
+    let Effect::Live(Some(pause)) = effect else { return false };
+    tracing::info!("frames come again, after {}", seconds(pause));
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::life::State;
+
+    #[test]
+    fn a_stall_that_a_look_finds_ends_with_the_next_frame_or_the_next_look() {
+        let vitals = Vitals::new("front", None);
+        // Long ago, as time goes here.
+        *vitals.lock() = Life::new("front", Duration::ZERO);
+        let old_ns = now().saturating_sub(Duration::from_secs(60)).as_nanos() as u64;
+        assert!(!vitals.frame(old_ns), "the first frame is no end of a pause");
+        assert_eq!(vitals.life().state(), State::Live);
+        vitals.look();
+        assert_eq!(vitals.life().state(), State::Stalled);
+        assert!(vitals.frame(now().as_nanos() as u64));
+        assert_eq!(vitals.life().state(), State::Live);
+
+        vitals.newest_frame_ns.store(old_ns, Ordering::Relaxed);
+        *vitals.lock() = Life::new("front", Duration::ZERO);
+        vitals.look();
+        assert_eq!(vitals.life().state(), State::Stalled);
+        // A frame that came while the lock was taken.
+        let lock = vitals.lock();
+        assert!(!vitals.frame(now().as_nanos() as u64));
+        drop(lock);
+        vitals.look();
+        assert_eq!(vitals.life().state(), State::Live);
+    }
+}
