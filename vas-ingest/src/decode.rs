@@ -93,6 +93,7 @@ impl Stream {
                 self.decoder.drain()?;
                 return Ok(Next::Nothing);
             }
+            counters.received.add(1);
             let lost = self.input.take_lost_packets();
             counters.packets_lost.add(lost);
             self.taint.packet(self.packet.is_key(), lost > 0 || self.packet.is_corrupt());

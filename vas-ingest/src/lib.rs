@@ -21,6 +21,7 @@
 //! | [`memory`] | what the cameras will cost in shared memory, told before they connect |
 //! | `clock` | pace of files, distance of frames: pure schedules |
 //! | `status` | counters, and the line that tells them |
+//! | [`report`], [`status_file`], `metrics`, `telling` | what the server tells of itself: the file of `vas-ingest status`, the lock beside it, metrics |
 //! | `bench` | the path of a frame driven by hand; only with the feature of that name, for `bench/` |
 //! | [`redact`] | text from outside without passwords |
 //! | `av` | FFmpeg, and all of this crate's unsafe code |
@@ -38,12 +39,16 @@ mod decode;
 mod export;
 mod life;
 pub mod memory;
+mod metrics;
 mod path;
 pub mod redact;
+pub mod report;
 mod ring;
 pub mod server;
 mod session;
 pub mod source;
 mod status;
+pub mod status_file;
 mod stop;
+mod telling;
 mod vitals;

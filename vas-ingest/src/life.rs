@@ -205,7 +205,8 @@ impl Life {
     }
 
     /// The newest frame's time.
-    pub(crate) fn newest_frame(&self) -> Option<Time> {
+    #[cfg(test)]
+    fn newest_frame(&self) -> Option<Time> {
         self.newest_frame
     }
 

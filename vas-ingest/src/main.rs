@@ -15,6 +15,7 @@ use vas_ingest::config::{Config, EXPORT_ENABLED_VARIABLE, Request};
 use vas_ingest::memory;
 use vas_ingest::redact;
 use vas_ingest::server::{Ended, Server, StartError};
+use vas_ingest::status_file::{self, LockError};
 
 /// Stopped as asked, or every file played to its end.
 const EXIT_WELL: u8 = 0;
@@ -24,6 +25,11 @@ const EXIT_FAILED: u8 = 1;
 const EXIT_USAGE: u8 = 2;
 /// The export was refused at start: the base directory cannot be trusted or used.
 const EXIT_EXPORT_REFUSED: u8 = 3;
+
+/// `status`: no server is running.
+const EXIT_NO_SERVER: u8 = 4;
+/// `run`: another server has the status file.
+const EXIT_ANOTHER_RUNS: u8 = 5;
 
 /// Base directory of the export, unless the command line names one.
 const BASE_VARIABLE: &str = "VAS_SHM_BASE";
@@ -47,7 +53,8 @@ const AFTER_HELP: &str = "Environment:
   VAS_LOG                      log filter: error, warn, info (the default), debug
 
 Exit status: 0 stopped as asked, or every file played to its end; 1 failed at run time; 2 wrong usage or
-configuration; 3 export refused.";
+configuration; 3 export refused; 5 another server runs with the same status file.
+Of status: 0 every camera is live; 1 one of them is not; 2 wrong usage or configuration; 4 no server runs.";
 
 #[derive(Subcommand)]
 enum Command {
@@ -62,6 +69,23 @@ enum Command {
         /// Base directory of the export.
         #[arg(long, value_name = "DIR")]
         base: Option<PathBuf>,
+    },
+    /// Shows what a running server's cameras do: a row each.
+    ///
+    /// Exit status: 0 every camera is live; 1 one of them is not; 2 wrong usage or configuration; 4 no server runs.
+    Status {
+        /// The status file as it is, in JSON.
+        #[arg(long)]
+        json: bool,
+        /// Again every second, until it is ended.
+        #[arg(long)]
+        watch: bool,
+        /// The status file ([server] status_file); without this and --config it is /run/vas/status.json.
+        #[arg(long, value_name = "FILE", conflicts_with = "config")]
+        file: Option<PathBuf>,
+        /// The server's configuration file, which says where the status file is.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
     },
     /// Checks a configuration file and says what is in it.
     CheckConfig {
@@ -93,6 +117,7 @@ fn main() -> ExitCode {
             let base = base.or(environment(BASE_VARIABLE).filter(|base| !base.is_empty()).map(PathBuf::from));
             run(&Request { file: config, cameras: camera, base })
         }
+        Command::Status { json, watch, file, config } => status(json, watch, file, config),
         Command::CheckConfig { config } => check_config(config),
         Command::Memory => {
             let _ = std::io::stdout().write_all(memory::table().as_bytes());
@@ -125,6 +150,58 @@ fn say(text: &str) {
 
 fn environment(name: &str) -> Option<std::ffi::OsString> {
     std::env::var_os(name)
+}
+
+/// Where the status of a server with this configuration is. A key that is missing stands for systemd's directory, if there is one.
+fn with_default_status_file(mut config: Config) -> Config {
+    let path = config.server.status_file.take().filter(|path| !path.as_os_str().is_empty());
+    config.server.status_file = path.or_else(|| status_file::default_path(&environment));
+    config
+}
+
+fn status(json: bool, watch: bool, file: Option<PathBuf>, config: Option<PathBuf>) -> u8 {
+    let path = match (file, config) {
+        (Some(file), _) => file,
+        (None, None) => status_file::default_path(&environment).unwrap_or(status_file::DEFAULT_FILE.into()),
+        (None, Some(config)) => {
+            let name = config.display().to_string();
+            let loaded = Config::load(&Request { file: Some(config), ..Request::default() }, &environment);
+            match loaded.map(|config| with_default_status_file(config).server.status_file) {
+                Ok(Some(path)) => path,
+                Ok(None) => {
+                    say(&format!(
+                        "vas-ingest: {name} has no [server] status_file, so its server writes no status"
+                    ));
+                    return EXIT_USAGE;
+                }
+                Err(error) => {
+                    say(&format!("vas-ingest: {error}"));
+                    return EXIT_USAGE;
+                }
+            }
+        }
+    };
+    let clear = if watch && std::io::stdout().is_terminal() { "\x1b[H\x1b[2J" } else { "" };
+    loop {
+        let (text, code) = match status_file::read(&path) {
+            Ok(status) => {
+                let code = if status.report.is_all_live() { EXIT_WELL } else { EXIT_FAILED };
+                (if json { status.text } else { status.report.table() }, code)
+            }
+            Err(why) if watch => (format!("vas-ingest: {why}\n"), EXIT_NO_SERVER),
+            Err(why) => {
+                say(&format!("vas-ingest: {why}"));
+                return EXIT_NO_SERVER;
+            }
+        };
+        let mut out = std::io::stdout();
+        let written = write!(out, "{clear}{text}").and_then(|()| out.flush());
+        // Whoever read it has gone.
+        if !watch || written.is_err() {
+            return code;
+        }
+        std::thread::sleep(std::time::Duration::from_secs(1));
+    }
 }
 
 fn check_config(file: PathBuf) -> u8 {
@@ -169,7 +246,7 @@ fn run(request: &Request) -> u8 {
         }
     };
     let config = match Config::load(request, &environment) {
-        Ok(config) => config,
+        Ok(config) => with_default_status_file(config),
         Err(error) => {
             log.say(&format!("vas-ingest: {error}"));
             return EXIT_USAGE;
@@ -205,6 +282,7 @@ fn run(request: &Request) -> u8 {
             log.say(&format!("vas-ingest: {error}"));
             return match error {
                 StartError::Export(_) => EXIT_EXPORT_REFUSED,
+                StartError::Lock(LockError::Taken { .. }) => EXIT_ANOTHER_RUNS,
                 _ => EXIT_FAILED,
             };
         }

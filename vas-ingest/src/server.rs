@@ -7,17 +7,21 @@ use crate::export::{BaseError, CameraError, CameraExport, Export};
 use crate::life::Event as LifeEvent;
 use crate::memory;
 use crate::redact;
+use crate::report::{CameraReport, ExportReport, Report, ServerReport, VERSION};
 use crate::session::End;
 use crate::source::{RtspSource, Source};
 use crate::status::{Counters, Snapshot};
+use crate::status_file::{self, Lock, LockError};
 use crate::stop::Stop;
-use crate::vitals::Vitals;
+use crate::telling::Telling;
+use crate::vitals::{self, Vitals};
+use std::collections::VecDeque;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use vas_shm_proto::CameraId;
 
 /// How often each camera's counters are told.
@@ -25,6 +29,12 @@ const SUMMARY_EVERY: Duration = Duration::from_secs(60);
 
 /// How often the server looks whether frames come.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// How often the status file and the metrics are written.
+const TELL_EVERY: Duration = Duration::from_secs(1);
+
+/// Rates are those of the last so many tellings.
+const RATE_TELLINGS: usize = 5;
 
 /// How long the camera threads have for their end. Whoever is stuck longer (name resolution cannot be interrupted) is left
 /// behind: the process ends without it.
@@ -41,6 +51,12 @@ pub enum StartError {
     /// A camera's export.
     #[error("frames cannot be exported: {0}")]
     Camera(#[from] CameraError),
+    /// The status file, and with it the right to be this server.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The machine gives no thread.
+    #[error("start the thread that writes the status: {0}")]
+    Telling(io::Error),
     /// The machine gives no thread.
     #[error("start the thread of camera {id}: {error}")]
     Thread {
@@ -88,6 +104,10 @@ struct Running {
     vitals: Arc<Vitals>,
     /// What the last summary told.
     told: Snapshot,
+    /// When how many pictures had come and been decoded, the oldest first.
+    rates: VecDeque<(Instant, u64, u64)>,
+    /// Processor time of its thread when that was last asked for.
+    cpu_ms: Option<u64>,
     thread: Option<JoinHandle<()>>,
     outcome: Option<Outcome>,
 }
@@ -98,10 +118,63 @@ impl Running {
         tracing::info_span!("camera", id = %self.id).in_scope(say)
     }
 
+    /// Its row of the report.
+    fn report(&mut self, now: Instant, unix_ms: u64) -> CameraReport {
+        let counters = self.counters.snapshot();
+        self.rates.push_back((now, counters.received, counters.decoded));
+        if self.rates.len() > RATE_TELLINGS + 1 {
+            self.rates.pop_front();
+        }
+        let (then, received, decoded) = self.rates[0];
+        let time_s = now.duration_since(then).as_secs_f64();
+        // To a hundredth; nothing is known of an instant.
+        let rate =
+            |count: u64| if time_s > 0.0 { (count as f64 / time_s * 100.0).round() / 100.0 } else { 0.0 };
+        if self.outcome.is_none() {
+            self.cpu_ms = self.vitals.thread_id().and_then(thread_cpu_ms).or(self.cpu_ms);
+        }
+        let life = self.vitals.life();
+        let now = vitals::now();
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let export = self.vitals.export();
+        CameraReport {
+            id: self.id.to_string(),
+            state: life.state().name().to_owned(),
+            since_unix_ms: unix_ms.saturating_sub(millis(now.saturating_sub(life.since()))),
+            reason: life.reason().map(one_line),
+            retry_in_ms: life.retry_at().map(|at| millis(at.saturating_sub(now))),
+            last_error: life.last_error().map(one_line),
+            received_per_s: rate(counters.received - received),
+            decoded_per_s: rate(counters.decoded - decoded),
+            newest_frame_age_ms: self.vitals.newest_frame().map(|at| millis(now.saturating_sub(at))),
+            counters: counters.report(),
+            readers_attached: export.map(|export| export.is_watched()),
+            shared_memory_bytes: export.map(|export| export.file_bytes()),
+            cpu_ms: self.cpu_ms,
+        }
+    }
+
     /// The last summary: everything since the start.
     fn tell_total(&self, time: Duration, exporting: bool) {
         self.in_span(|| tracing::info!("ended; {}", self.counters.snapshot().line(time, exporting)));
     }
+}
+
+/// A sentence for a file that others read: without passwords, as in the log, and in one line.
+fn one_line(sentence: &str) -> String {
+    redact::text(sentence).replace('\n', " ")
+}
+
+/// Processor time of a thread of this process.
+fn thread_cpu_ms(thread: i32) -> Option<u64> {
+    let text = std::fs::read_to_string(format!("/proc/self/task/{thread}/schedstat")).ok()?;
+    let ns: u64 = text.split(' ').next()?.parse().ok()?;
+    Some(ns / 1_000_000)
+}
+
+fn unix_ms() -> u64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Something that is done again and again.
@@ -134,6 +207,10 @@ pub struct Server {
     stopper: Stopper,
     started: Instant,
     next_key: u64,
+    about: ServerReport,
+    export_report: Option<ExportReport>,
+    /// None: nobody wants to be told.
+    telling: Option<Telling>,
 }
 
 impl Server {
@@ -144,13 +221,36 @@ impl Server {
     pub fn start(config: Config) -> Result<Self, StartError> {
         av::log::install();
         let (sender, events) = mpsc::channel();
+        // Before anything is touched that belongs to a server which runs already.
+        let lock = config.server.status_file.as_deref().map(Lock::take).transpose()?;
         let export = config.export.as_ref().map(Export::start).transpose()?;
         if let Some(export) = &config.export {
             tell_memory(export, config.cameras.len());
         }
         let stopper = Stopper { events: sender };
         let started = Instant::now();
-        let mut server = Self { cameras: Vec::new(), export, events, stopper, started, next_key: 0 };
+        let pid = std::process::id();
+        let about = ServerReport {
+            pid,
+            start_ticks: status_file::start_ticks(pid).unwrap_or(0),
+            program_version: env!("CARGO_PKG_VERSION").to_owned(),
+            started_unix_ms: unix_ms(),
+        };
+        let export_report =
+            config.export.as_ref().map(|export| ExportReport { base: export.base.display().to_string() });
+        let telling = Telling::start(config.server.status_file, config.server.metrics_file, lock)
+            .map_err(StartError::Telling)?;
+        let mut server = Self {
+            cameras: Vec::new(),
+            export,
+            events,
+            stopper,
+            started,
+            next_key: 0,
+            about,
+            export_report,
+            telling,
+        };
         for camera in config.cameras {
             if let Err(error) = server.start_camera(camera, Camera::session) {
                 server.stop();
@@ -198,9 +298,18 @@ impl Server {
                 let _ = events.send(Event::CameraEnded { key, outcome });
             })
             .map_err(|error| StartError::Thread { id, error })?;
-        let told = Snapshot::default();
-        let thread = Some(thread);
-        self.cameras.push(Running { id, key, stop, counters, vitals, told, thread, outcome: None });
+        self.cameras.push(Running {
+            id,
+            key,
+            stop,
+            counters,
+            vitals,
+            told: Snapshot::default(),
+            rates: VecDeque::from([(Instant::now(), 0, 0)]),
+            cpu_ms: None,
+            thread: Some(thread),
+            outcome: None,
+        });
         Ok(())
     }
 
@@ -214,8 +323,10 @@ impl Server {
     /// everything.
     pub fn run(mut self) -> Ended {
         let (mut looks, mut summaries) = (Every::new(LOOK_EVERY), Every::new(SUMMARY_EVERY));
+        let mut tellings = Every::new(TELL_EVERY);
+        self.tell();
         while self.cameras.iter().any(|camera| camera.outcome.is_none()) {
-            let due = looks.due().min(summaries.due());
+            let due = looks.due().min(summaries.due()).min(tellings.due());
             match self.events.recv_timeout(due.saturating_duration_since(Instant::now())) {
                 Ok(Event::Stop) => {
                     self.stop();
@@ -230,6 +341,9 @@ impl Server {
             if looks.take(now).is_some() {
                 self.look();
             }
+            if tellings.take(now).is_some() {
+                self.tell();
+            }
             if let Some(time) = summaries.take(now) {
                 self.summarise(time);
             }
@@ -242,7 +356,32 @@ impl Server {
     /// Whether frames come.
     fn look(&self) {
         for camera in self.cameras.iter().filter(|camera| camera.outcome.is_none()) {
-            camera.in_span(|| camera.vitals.look());
+            if camera.in_span(|| camera.vitals.look()) {
+                camera.counters.stalls.add(1);
+            }
+        }
+    }
+
+    /// Writes the status and the metrics, if somebody wants them.
+    fn tell(&mut self) {
+        if self.telling.is_none() {
+            return;
+        }
+        let report = self.report();
+        if let Some(telling) = &self.telling {
+            telling.tell(report);
+        }
+    }
+
+    fn report(&mut self) -> Report {
+        let (now, updated_unix_ms) = (Instant::now(), unix_ms());
+        Report {
+            version: VERSION,
+            updated_unix_ms,
+            server: self.about.clone(),
+            export: self.export_report.clone(),
+            reload: None,
+            cameras: self.cameras.iter_mut().map(|camera| camera.report(now, updated_unix_ms)).collect(),
         }
     }
 

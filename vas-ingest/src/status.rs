@@ -1,5 +1,6 @@
 //! What a camera has done, counted by its thread and told by the server.
 
+use crate::report::CountersReport;
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -54,6 +55,20 @@ impl Reason {
         Self::NotConvertible,
     ];
 
+    /// For status and metrics.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Preparing => "preparing",
+            Self::NoRoom => "no_room",
+            Self::HeldByAnother => "held_by_another",
+            Self::Unavailable => "unavailable",
+            Self::Size => "size",
+            Self::ShutDown => "shut_down",
+            Self::Unknown => "unknown",
+            Self::NotConvertible => "not_convertible",
+        }
+    }
+
     /// For the log.
     pub(crate) const fn text(self) -> &'static str {
         match self {
@@ -75,6 +90,8 @@ type ByReason = [u64; Reason::ALL.len()];
 /// A camera's counters since the server's start.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
+    /// Coded pictures that came from the source.
+    pub(crate) received: Counter,
     /// Frames that the decoder gave.
     pub(crate) decoded: Counter,
     /// Frames published to readers.
@@ -89,6 +106,8 @@ pub(crate) struct Counters {
     pub(crate) packets_lost: Counter,
     /// Times the source was lost.
     pub(crate) reconnects: Counter,
+    /// Times that frames stopped while the connection stood.
+    pub(crate) stalls: Counter,
     /// Frames that nobody was there for. Nothing is wrong with those.
     pub(crate) unwatched: Counter,
     /// Frames that were not exported, by reason.
@@ -104,6 +123,7 @@ impl Counters {
     /// The counters as they stand.
     pub(crate) fn snapshot(&self) -> Snapshot {
         Snapshot {
+            received: self.received.get(),
             decoded: self.decoded.get(),
             exported: self.exported.get(),
             ring_dropped: self.ring_dropped.get(),
@@ -111,6 +131,7 @@ impl Counters {
             decode_errors: self.decode_errors.get(),
             packets_lost: self.packets_lost.get(),
             reconnects: self.reconnects.get(),
+            stalls: self.stalls.get(),
             unwatched: self.unwatched.get(),
             not_exported: std::array::from_fn(|reason| self.not_exported[reason].get()),
         }
@@ -120,6 +141,7 @@ impl Counters {
 /// The counters of one moment, or the difference between two.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Snapshot {
+    pub(crate) received: u64,
     pub(crate) decoded: u64,
     pub(crate) exported: u64,
     pub(crate) ring_dropped: u64,
@@ -127,6 +149,7 @@ pub(crate) struct Snapshot {
     pub(crate) decode_errors: u64,
     pub(crate) packets_lost: u64,
     pub(crate) reconnects: u64,
+    pub(crate) stalls: u64,
     pub(crate) unwatched: u64,
     pub(crate) not_exported: ByReason,
 }
@@ -135,6 +158,7 @@ impl Snapshot {
     /// What has happened since `earlier`.
     pub(crate) fn since(&self, earlier: &Self) -> Self {
         Self {
+            received: self.received - earlier.received,
             decoded: self.decoded - earlier.decoded,
             exported: self.exported - earlier.exported,
             ring_dropped: self.ring_dropped - earlier.ring_dropped,
@@ -142,6 +166,7 @@ impl Snapshot {
             decode_errors: self.decode_errors - earlier.decode_errors,
             packets_lost: self.packets_lost - earlier.packets_lost,
             reconnects: self.reconnects - earlier.reconnects,
+            stalls: self.stalls - earlier.stalls,
             unwatched: self.unwatched - earlier.unwatched,
             not_exported: std::array::from_fn(|reason| {
                 self.not_exported[reason] - earlier.not_exported[reason]
@@ -170,10 +195,28 @@ impl Snapshot {
         }
         let _ = write!(
             line,
-            ", {} damaged, {} packets not decodable, {} packets lost, {} reconnects",
-            self.damaged, self.decode_errors, self.packets_lost, self.reconnects
+            ", {} damaged, {} packets not decodable, {} packets lost, {} reconnects, {} stalls",
+            self.damaged, self.decode_errors, self.packets_lost, self.reconnects, self.stalls
         );
         line
+    }
+
+    /// For the status file.
+    pub(crate) fn report(&self) -> CountersReport {
+        let reasons = Reason::ALL.into_iter().zip(self.not_exported);
+        CountersReport {
+            received: self.received,
+            decoded: self.decoded,
+            exported: self.exported,
+            dropped_by_ring: self.ring_dropped,
+            unwatched: self.unwatched,
+            not_exported: reasons.map(|(reason, count)| (reason.name().to_owned(), count)).collect(),
+            damaged: self.damaged,
+            decode_errors: self.decode_errors,
+            packets_lost: self.packets_lost,
+            reconnects: self.reconnects,
+            stalls: self.stalls,
+        }
     }
 }
 
@@ -200,7 +243,7 @@ mod tests {
             line,
             "in 60 s: 1500 frames decoded (25.0/s), 1490 exported, 1 dropped by the ring, \
              7 while nobody was looking, 2 not exported (there is no room for the files: 1; \
-             the picture cannot be converted to NV12: 1), 4 damaged, 0 packets not decodable, 0 packets lost, 0 reconnects"
+             the picture cannot be converted to NV12: 1), 4 damaged, 0 packets not decodable, 0 packets lost, 0 reconnects, 0 stalls"
         );
         let manual = include_str!("../../docs/operating.md");
         let in_one_line: Vec<&str> = manual.split_whitespace().collect();
@@ -211,7 +254,8 @@ mod tests {
     fn every_reason_is_in_the_manual() {
         let manual = include_str!("../../docs/operating.md");
         for reason in Reason::ALL {
-            assert!(manual.contains(&format!("\n| `{}` | ", reason.text())), "{reason:?}");
+            let row = format!("\n| `{}` (`{}`) | ", reason.text(), reason.name());
+            assert!(manual.contains(&row), "{reason:?}");
         }
         assert!(manual.contains("\n| `while nobody was looking` | "));
     }
@@ -228,7 +272,7 @@ mod tests {
         let line = Snapshot::default().line(Duration::ZERO, false);
         assert_eq!(
             line,
-            "in 0 s: 0 frames decoded (0.0/s), 0 damaged, 0 packets not decodable, 0 packets lost, 0 reconnects"
+            "in 0 s: 0 frames decoded (0.0/s), 0 damaged, 0 packets not decodable, 0 packets lost, 0 reconnects, 0 stalls"
         );
     }
 }

@@ -47,9 +47,7 @@ impl Stop {
 
     /// Sleeps for `time`, or until the stop or a nudge.
     pub(crate) fn wait_for_next_try(&self, time: Duration) -> Woken {
-        self.wait(Instant::now() + time, || {
-            self.nudged.swap(false, Ordering::AcqRel).then_some(Woken::Nudge)
-        })
+        self.wait(Instant::now() + time, || self.nudged.swap(false, Ordering::AcqRel).then_some(Woken::Nudge))
     }
 
     fn wait(&self, due: Instant, other: impl Fn() -> Option<Woken>) -> Woken {

@@ -67,8 +67,8 @@ impl Vitals {
         tell_pause(effect)
     }
 
-    /// The server looks: has the camera fallen silent, or is it back?
-    pub(crate) fn look(&self) {
+    /// The server looks: has the camera fallen silent, or is it back? True: it has fallen silent since the last look.
+    pub(crate) fn look(&self) -> bool {
         let mut life = self.lock();
         let now = now();
         let frame = match self.newest_frame_ns.load(Ordering::Relaxed) {
@@ -80,15 +80,21 @@ impl Vitals {
         if tell_pause(frame) {
             self.tell_readers(SourceState::Live);
         }
-        if let Effect::Stalled(silence) = silence {
-            self.tell_readers(SourceState::Stalled);
-            tracing::warn!("connected, but no frame for {}: stalled", seconds(silence));
-        }
+        let Effect::Stalled(silence) = silence else { return false };
+        self.tell_readers(SourceState::Stalled);
+        tracing::warn!("connected, but no frame for {}: stalled", seconds(silence));
+        true
     }
 
     /// The state as it is now.
     pub(crate) fn life(&self) -> Life {
         self.lock().clone()
+    }
+
+    /// When the newest frame was decoded.
+    pub(crate) fn newest_frame(&self) -> Option<Time> {
+        let ns = self.newest_frame_ns.load(Ordering::Relaxed);
+        (ns != NO_FRAME).then_some(Duration::from_nanos(ns))
     }
 
     /// From now on the calling thread is the camera's.
@@ -144,20 +150,20 @@ mod tests {
         let old_ns = now().saturating_sub(Duration::from_secs(60)).as_nanos() as u64;
         assert!(!vitals.frame(old_ns), "the first frame is no end of a pause");
         assert_eq!(vitals.life().state(), State::Live);
-        vitals.look();
+        assert!(vitals.look());
         assert_eq!(vitals.life().state(), State::Stalled);
         assert!(vitals.frame(now().as_nanos() as u64));
         assert_eq!(vitals.life().state(), State::Live);
 
         vitals.newest_frame_ns.store(old_ns, Ordering::Relaxed);
         *vitals.lock() = Life::new("front", Duration::ZERO);
-        vitals.look();
+        assert!(vitals.look());
         assert_eq!(vitals.life().state(), State::Stalled);
         // A frame that came while the lock was taken.
         let lock = vitals.lock();
         assert!(!vitals.frame(now().as_nanos() as u64));
         drop(lock);
-        vitals.look();
+        assert!(!vitals.look());
         assert_eq!(vitals.life().state(), State::Live);
     }
 }
