@@ -61,7 +61,7 @@ pub struct Config {
 }
 
 /// What the server tells of itself, and where.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServerConfig {
     /// What `vas-ingest status` reads.
     pub status_file: Option<PathBuf>,
@@ -70,7 +70,7 @@ pub struct ServerConfig {
 }
 
 /// The export, when it is on.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExportConfig {
     /// The base directory.
     pub base: PathBuf,

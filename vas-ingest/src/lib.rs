@@ -11,6 +11,7 @@
 //! |---|---|
 //! | [`config`] | file, command line and environment, checked before anything starts |
 //! | [`server`] | supervises the cameras, sums up, stops in bounded time |
+//! | `reload` | what a new configuration means for the cameras that run |
 //! | `camera`, `session` | one camera's thread, one connection of it |
 //! | `life` | a camera's life as a pure state machine: live, stalled, when to try again |
 //! | `vitals` | what the camera's thread and the server both know of it |
@@ -42,6 +43,7 @@ pub mod memory;
 mod metrics;
 mod path;
 pub mod redact;
+mod reload;
 pub mod report;
 mod ring;
 pub mod server;

@@ -58,7 +58,11 @@ Of status: 0 every camera is live; 1 one of them is not; 2 wrong usage or config
 
 #[derive(Subcommand)]
 enum Command {
-    /// Runs the server until SIGTERM, SIGINT, SIGQUIT or SIGHUP.
+    /// Runs the server until SIGTERM, SIGINT or SIGQUIT; SIGHUP reads the configuration again.
+    ///
+    /// With SIGHUP, cameras whose keys or credentials changed are started again, new ones are started, those that are gone are
+    /// stopped, and all others go on; [server] and [export] need a restart. What is wrong with the new configuration is said, and
+    /// then nothing changes. When the terminal that it was started from goes away, the server stops.
     Run {
         /// Configuration file.
         #[arg(long, value_name = "FILE")]
@@ -269,7 +273,8 @@ fn run(request: &Request) -> u8 {
         ),
     }
     // Before anything has a file that a signal's default would leave behind.
-    let mut signals = match signal_hook::iterator::Signals::new(stopping_signals()) {
+    let has_terminal = has_terminal();
+    let mut signals = match signal_hook::iterator::Signals::new(signals()) {
         Ok(signals) => signals,
         Err(error) => {
             log.say(&format!("vas-ingest: take over SIGTERM and the like: {error}"));
@@ -287,13 +292,20 @@ fn run(request: &Request) -> u8 {
             };
         }
     };
-    let stopper = server.stopper();
+    let control = server.control();
     let handle = signals.handle();
+    let again = request.clone();
     let waiter = std::thread::Builder::new().name("vas-signals".into()).spawn(move || {
         for signal in signals.forever() {
-            // First the stop, then the talk: whatever becomes of the log, the server ends.
-            stopper.stop();
             let name = signal_hook::low_level::signal_name(signal).unwrap_or("a signal");
+            // The kernel sends the same signal when a terminal goes away.
+            if signal == SIGHUP && (!has_terminal || self::has_terminal()) {
+                tracing::info!("{name}: reading the configuration again");
+                control.reload(Config::load(&again, &environment).map(with_default_status_file));
+                continue;
+            }
+            // First the stop, then the talk: whatever becomes of the log, the server ends.
+            control.stop();
             tracing::info!("{name}: stopping");
         }
     });
@@ -301,7 +313,7 @@ fn run(request: &Request) -> u8 {
         Ok(waiter) => waiter,
         Err(error) => {
             log.say(&format!("vas-ingest: start the thread for signals: {error}"));
-            server.stopper().stop();
+            server.control().stop();
             server.run();
             return EXIT_FAILED;
         }
@@ -316,11 +328,16 @@ fn run(request: &Request) -> u8 {
     }
 }
 
-/// The signals that stop the server in order. The default of each would leave the files of the export behind.
+/// Is there a terminal that could go away?
+fn has_terminal() -> bool {
+    std::fs::File::open("/dev/tty").is_ok()
+}
+
+/// The signals that stop the server in order, the default of each would leave the files of the export behind; and SIGHUP.
 ///
 /// SIGHUP and SIGQUIT only if whoever started the server did not have them ignored: nohup ignores the one so that the server
 /// outlives its terminal, a shell the other for what runs in the background.
-fn stopping_signals() -> Vec<c_int> {
+fn signals() -> Vec<c_int> {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mut signals = vec![SIGTERM, SIGINT];
     signals.extend([SIGHUP, SIGQUIT].into_iter().filter(|&signal| !is_ignored(&status, signal)));

@@ -2,12 +2,13 @@
 
 use crate::av;
 use crate::camera::{Camera, Outcome};
-use crate::config::{CameraConfig, Config, ExportConfig};
+use crate::config::{CameraConfig, Config, ConfigError, ExportConfig, ServerConfig};
 use crate::export::{BaseError, CameraError, CameraExport, Export};
 use crate::life::Event as LifeEvent;
 use crate::memory;
 use crate::redact;
-use crate::report::{CameraReport, ExportReport, Report, ServerReport, VERSION};
+use crate::reload::{self, Done};
+use crate::report::{CameraReport, ExportReport, ReloadReport, Report, ServerReport, VERSION};
 use crate::session::End;
 use crate::source::{RtspSource, Source};
 use crate::status::{Counters, Snapshot};
@@ -78,25 +79,39 @@ pub enum Ended {
 
 enum Event {
     Stop,
+    Reload(Box<Result<Config, ConfigError>>),
     CameraEnded { key: u64, outcome: Outcome },
 }
 
-/// Asks a server to stop, from any thread.
+/// Asks things of a server, from any thread.
 #[derive(Clone)]
-pub struct Stopper {
+pub struct Control {
     events: Sender<Event>,
 }
 
-impl Stopper {
-    /// Asks. Returns at once.
+impl Control {
+    /// Asks for the end. Returns at once.
     pub fn stop(&self) {
+        self.send(Event::Stop);
+    }
+
+    /// Asks for another configuration to be put in force: cameras that changed are started again, all others go on. One that
+    /// could not be read changes nothing, and is told of in the log and the status. Returns at once.
+    pub fn reload(&self, config: Result<Config, ConfigError>) {
+        self.send(Event::Reload(Box::new(config)));
+    }
+
+    fn send(&self, event: Event) {
         // A server that is gone needs no telling.
-        let _ = self.events.send(Event::Stop);
+        let _ = self.events.send(event);
     }
 }
 
 struct Running {
     id: CameraId,
+    config: CameraConfig,
+    /// What comes after its end.
+    next: Next,
     /// Of this thread: a camera that is started again has another.
     key: u64,
     stop: Arc<Stop>,
@@ -199,14 +214,29 @@ impl Every {
     }
 }
 
+/// What comes after a camera's end.
+enum Next {
+    /// Nothing: its last state stays.
+    Nothing,
+    /// It is started again, with this.
+    Start(Box<CameraConfig>),
+    /// It has left the configuration.
+    Forget,
+}
+
 /// A running server.
 pub struct Server {
     cameras: Vec<Running>,
     export: Option<Export>,
     events: Receiver<Event>,
-    stopper: Stopper,
+    control: Control,
     started: Instant,
     next_key: u64,
+    /// What a reload cannot change.
+    fixed: (ServerConfig, Option<ExportConfig>),
+    /// The cameras of the configuration, in its order.
+    order: Vec<CameraId>,
+    reload: Option<ReloadReport>,
     about: ServerReport,
     export_report: Option<ExportReport>,
     /// None: nobody wants to be told.
@@ -227,7 +257,7 @@ impl Server {
         if let Some(export) = &config.export {
             tell_memory(export, config.cameras.len());
         }
-        let stopper = Stopper { events: sender };
+        let control = Control { events: sender };
         let started = Instant::now();
         let pid = std::process::id();
         let about = ServerReport {
@@ -238,15 +268,19 @@ impl Server {
         };
         let export_report =
             config.export.as_ref().map(|export| ExportReport { base: export.base.display().to_string() });
+        let fixed = (config.server.clone(), config.export.clone());
         let telling = Telling::start(config.server.status_file, config.server.metrics_file, lock)
             .map_err(StartError::Telling)?;
         let mut server = Self {
             cameras: Vec::new(),
             export,
             events,
-            stopper,
+            control,
             started,
             next_key: 0,
+            fixed,
+            order: config.cameras.iter().map(|camera| camera.id).collect(),
+            reload: None,
             about,
             export_report,
             telling,
@@ -260,6 +294,7 @@ impl Server {
         Ok(server)
     }
 
+    /// Starts a camera. If that cannot be done it is there all the same, as one that failed.
     fn start_camera(
         &mut self,
         config: CameraConfig,
@@ -271,35 +306,35 @@ impl Server {
             redact::remember(username.as_deref(), password);
         }
         let (counters, stop) = (Arc::<Counters>::default(), Arc::<Stop>::default());
-        let export = self.export.as_ref().map(|export| export.camera(id)).transpose()?;
+        let (export, refused) = match self.export.as_ref().map(|export| export.camera(id)).transpose() {
+            Ok(export) => (export, None),
+            Err(error) => (None, Some(error)),
+        };
         let vitals = Arc::new(Vitals::new(id.as_str(), export.as_ref().map(CameraExport::monitor)));
-        let mut camera =
-            Camera::new(config, export, Arc::clone(&counters), Arc::clone(&vitals), Arc::clone(&stop));
-        let events = self.stopper.events.clone();
-        let of_thread = Arc::clone(&vitals);
-        let thread = std::thread::Builder::new()
-            .name(format!("vas-{id}"))
-            .spawn(move || {
-                let span = tracing::info_span!("camera", %id);
-                // A camera catches the panics of its sessions; one outside of them must not leave the server waiting.
-                let run = AssertUnwindSafe(|| {
-                    span.in_scope(|| {
-                        let outcome = camera.run(session);
-                        // Its files go here, before anybody is told that it has ended.
-                        drop(camera);
-                        outcome
-                    })
-                });
-                let outcome = catch_unwind(run).unwrap_or_else(|_| {
-                    of_thread.on(LifeEvent::GaveUp("its thread panicked".into()));
-                    Outcome::Failed
-                });
-                // The server may have stopped waiting for us.
-                let _ = events.send(Event::CameraEnded { key, outcome });
-            })
-            .map_err(|error| StartError::Thread { id, error })?;
+        let started = match refused {
+            Some(error) => Err(error.into()),
+            None => {
+                let camera = Camera::new(
+                    config.clone(),
+                    export,
+                    Arc::clone(&counters),
+                    Arc::clone(&vitals),
+                    Arc::clone(&stop),
+                );
+                self.spawn(id, key, camera, Arc::clone(&vitals), Arc::clone(&stop), session)
+            }
+        };
+        let (thread, outcome, result) = match started {
+            Ok(thread) => (Some(thread), None, Ok(())),
+            Err(error) => {
+                vitals.on(LifeEvent::GaveUp(error.to_string()));
+                (None, Some(Outcome::Failed), Err(error))
+            }
+        };
         self.cameras.push(Running {
             id,
+            config,
+            next: Next::Nothing,
             key,
             stop,
             counters,
@@ -307,16 +342,55 @@ impl Server {
             told: Snapshot::default(),
             rates: VecDeque::from([(Instant::now(), 0, 0)]),
             cpu_ms: None,
-            thread: Some(thread),
-            outcome: None,
+            thread,
+            outcome,
         });
-        Ok(())
+        // Those that have left and not ended yet come last.
+        let order = &self.order;
+        self.cameras.sort_by_key(|camera| order.iter().position(|id| *id == camera.id).unwrap_or(usize::MAX));
+        result
     }
 
-    /// A handle to ask for the end.
+    fn spawn(
+        &self,
+        id: CameraId,
+        key: u64,
+        mut camera: Camera,
+        vitals: Arc<Vitals>,
+        stop: Arc<Stop>,
+        session: impl FnMut(&mut Camera) -> End + Send + 'static,
+    ) -> Result<JoinHandle<()>, StartError> {
+        let events = self.control.events.clone();
+        let run = move || {
+            let span = tracing::info_span!("camera", %id);
+            // A camera catches the panics of its sessions; one outside of them must not leave the server waiting.
+            let run = AssertUnwindSafe(|| {
+                span.in_scope(|| {
+                    let outcome = camera.run(session);
+                    // Its files go here, before anybody is told that it has ended.
+                    if stop.is_removal() {
+                        camera.remove()
+                    } else {
+                        drop(camera)
+                    }
+                    outcome
+                })
+            });
+            let outcome = catch_unwind(run).unwrap_or_else(|_| {
+                vitals.on(LifeEvent::GaveUp("its thread panicked".into()));
+                Outcome::Failed
+            });
+            // The server may have stopped waiting for us.
+            let _ = events.send(Event::CameraEnded { key, outcome });
+        };
+        let thread = std::thread::Builder::new().name(format!("vas-{id}"));
+        thread.spawn(run).map_err(|error| StartError::Thread { id, error })
+    }
+
+    /// A handle to ask for the end, or for another configuration.
     #[must_use]
-    pub fn stopper(&self) -> Stopper {
-        self.stopper.clone()
+    pub fn control(&self) -> Control {
+        self.control.clone()
     }
 
     /// Waits for the stop, or for the end of every camera; looks after them and tells what they do meanwhile; then stops
@@ -332,7 +406,11 @@ impl Server {
                     self.stop();
                     return Ended::Well;
                 }
-                Ok(Event::CameraEnded { key, outcome }) => self.camera_ended(key, outcome),
+                Ok(Event::CameraEnded { key, outcome }) => {
+                    self.camera_ended(key, outcome);
+                    self.go_on_after(key);
+                }
+                Ok(Event::Reload(config)) => self.reload(*config),
                 Err(RecvTimeoutError::Timeout) => {}
                 // Cannot be: a sender is in `self`.
                 Err(RecvTimeoutError::Disconnected) => break,
@@ -380,7 +458,7 @@ impl Server {
             updated_unix_ms,
             server: self.about.clone(),
             export: self.export_report.clone(),
-            reload: None,
+            reload: self.reload.clone(),
             cameras: self.cameras.iter_mut().map(|camera| camera.report(now, updated_unix_ms)).collect(),
         }
     }
@@ -393,6 +471,95 @@ impl Server {
             let _ = thread.join();
         }
         camera.tell_total(self.started.elapsed(), self.export.is_some());
+    }
+
+    /// What comes after a camera's end.
+    fn go_on_after(&mut self, key: u64) {
+        let Some(place) = self.cameras.iter().position(|camera| camera.key == key) else { return };
+        if matches!(self.cameras[place].next, Next::Nothing) {
+            return;
+        }
+        if let Next::Start(config) = self.cameras.remove(place).next {
+            self.start_again(*config);
+        }
+    }
+
+    fn start_again(&mut self, config: CameraConfig) {
+        let id = config.id;
+        if let Err(error) = self.start_camera(config, Camera::session) {
+            self.reloaded(false, format!("camera {id} was not started: {error}"));
+        }
+    }
+
+    /// Puts another configuration in force, as far as it is another one.
+    fn reload(&mut self, config: Result<Config, ConfigError>) {
+        match self.change_to(config) {
+            Ok(done) => self.reloaded(true, done.sentence()),
+            Err(why) => self.reloaded(false, format!("{why}; the cameras go on as they were")),
+        }
+        self.tell();
+    }
+
+    fn reloaded(&mut self, ok: bool, sentence: String) {
+        if ok {
+            tracing::info!("reloaded; {sentence}");
+        } else {
+            tracing::error!("the reload failed: {sentence}");
+        }
+        self.reload = Some(ReloadReport { at_unix_ms: unix_ms(), ok, sentence: one_line(&sentence) });
+    }
+
+    fn change_to(&mut self, config: Result<Config, ConfigError>) -> Result<Done, String> {
+        let config = config.map_err(|error| error.to_string())?;
+        let (server, export) = &self.fixed;
+        for (section, is_same) in [("server", *server == config.server), ("export", *export == config.export)]
+        {
+            if !is_same {
+                return Err(format!("[{section}] has changed, which needs a restart of the server"));
+            }
+        }
+        config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+        let mut done = Done::default();
+        self.order = config.cameras.iter().map(|camera| camera.id).collect();
+        for camera in self.cameras.iter_mut().filter(|camera| !self.order.contains(&camera.id)) {
+            camera.next = Next::Forget;
+            camera.stop.request_removal();
+            done.removed.push(camera.id);
+        }
+        let mut to_start = Vec::new();
+        for wanted in config.cameras {
+            let Some(camera) = self.cameras.iter_mut().find(|camera| camera.id == wanted.id) else {
+                done.started.push(wanted.id);
+                to_start.push(wanted);
+                continue;
+            };
+            let is_ending = camera.stop.is_requested() && camera.outcome.is_none();
+            // A file that could not be played may be another one by now.
+            let has_failed = camera.outcome == Some(Outcome::Failed);
+            if reload::is_same(&camera.config, &wanted) && !is_ending && !has_failed {
+                done.unchanged += 1;
+                if camera.vitals.life().retry_at().is_some() {
+                    camera.stop.nudge();
+                }
+                continue;
+            }
+            done.restarted.push(wanted.id);
+            if camera.outcome.is_some() {
+                to_start.push(wanted);
+            } else {
+                camera.next = Next::Start(Box::new(wanted));
+                camera.stop.request();
+            }
+        }
+        // Those that have ended already hold nothing.
+        let order = &self.order;
+        self.cameras.retain(|camera| {
+            camera.outcome.is_none()
+                || (order.contains(&camera.id) && to_start.iter().all(|wanted| wanted.id != camera.id))
+        });
+        self.cameras.sort_by_key(|camera| order.iter().position(|id| *id == camera.id).unwrap_or(usize::MAX));
+        to_start.into_iter().for_each(|camera| self.start_again(camera));
+        Ok(done)
     }
 
     fn summarise(&mut self, time: Duration) {
@@ -412,7 +579,7 @@ impl Server {
         while self.cameras.iter().any(|camera| camera.outcome.is_none()) {
             match self.events.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(Event::CameraEnded { key, outcome }) => self.camera_ended(key, outcome),
-                Ok(Event::Stop) => {}
+                Ok(Event::Stop | Event::Reload(_)) => {}
                 Err(_) => break,
             }
         }
@@ -487,7 +654,7 @@ mod tests {
         server.start_camera(good, Camera::count_until_stopped).unwrap();
         let [bad, good] = [0, 1].map(|camera: usize| Arc::clone(&server.cameras[camera].vitals));
         let frames = Arc::clone(&server.cameras[1].counters);
-        let stopper = server.stopper();
+        let control = server.control();
         let running = std::thread::spawn(|| server.run());
         until("the panic is told", || bad.life().state() == State::Backoff);
         let at_panic = frames.snapshot().decoded;
@@ -497,7 +664,7 @@ mod tests {
         let life = good.life();
         assert_eq!((life.state(), life.last_error()), (State::Live, None));
         assert_eq!(frames.snapshot().reconnects, 0);
-        stopper.stop();
+        control.stop();
         assert_eq!(running.join().unwrap(), Ended::Well);
         assert_eq!(good.life().state(), State::Stopped);
     }

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 #[derive(Debug, Default)]
 pub(crate) struct Stop {
     requested: AtomicBool,
+    /// The camera leaves the configuration.
+    is_removal: AtomicBool,
     /// Whoever waits for its next try is to try now.
     nudged: AtomicBool,
     lock: Mutex<()>,
@@ -21,6 +23,17 @@ impl Stop {
         let _guard = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
         self.requested.store(true, Ordering::Release);
         self.changed.notify_all();
+    }
+
+    /// Asks for the stop of a camera that leaves the configuration.
+    pub(crate) fn request_removal(&self) {
+        self.is_removal.store(true, Ordering::Release);
+        self.request();
+    }
+
+    /// Does the camera leave the configuration?
+    pub(crate) fn is_removal(&self) -> bool {
+        self.is_removal.load(Ordering::Acquire)
     }
 
     /// Has the stop been asked for?

@@ -193,14 +193,53 @@ fn the_last_lines_reach_a_stderr_that_is_read() {
 }
 
 #[test]
-fn a_terminal_that_goes_away_and_a_quit_stop_it_in_order() {
+fn a_quit_stops_it_in_order() {
     let Some(scene) = Scene::new() else { return };
-    for signal in [Signal::HUP, Signal::QUIT] {
-        let mut server = Running::start(&mut scene.server());
-        scene.wait_for_frame(1);
-        server.stop(signal);
-        scene.assert_no_files_are_left();
+    let mut server = Running::start(&mut scene.server());
+    scene.wait_for_frame(1);
+    server.stop(Signal::QUIT);
+    scene.assert_no_files_are_left();
+}
+
+/// The kernel says so by the signal that otherwise means: read the configuration again.
+#[test]
+fn a_terminal_that_goes_away_stops_it_in_order() {
+    if !Path::new("/usr/bin/script").exists() {
+        return skipped("there is no program script, which makes terminals");
     }
+    let Some(scene) = Scene::new() else { return };
+    let command = format!(
+        "exec {} run --config {} --base {}",
+        env!("CARGO_BIN_EXE_vas-ingest"),
+        scene.config.display(),
+        scene.base().display()
+    );
+    let mut script = Command::new("/usr/bin/env");
+    script.args(["--default-signal=HUP,INT,QUIT,TERM", "/usr/bin/script", "-q", "-c", &command, "/dev/null"]);
+    script.env("AI_FRAME_EXPORT_ENABLED", "true").env_remove("VAS_LOG").env_remove("VAS_SHM_BASE");
+    let mut terminal =
+        Running::start(script.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()));
+    scene.wait_for_frame(1);
+    terminal.signal(Signal::KILL);
+    terminal.wait();
+    let deadline = Instant::now() + PATIENCE;
+    while scene.base().join("a/frame.meta").exists() {
+        assert!(Instant::now() < deadline, "it goes on without its terminal");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    scene.assert_no_files_are_left();
+}
+
+#[test]
+fn a_hangup_without_the_loss_of_a_terminal_stops_nothing() {
+    let Some(scene) = Scene::new() else { return };
+    let mut server = Running::start(&mut scene.server());
+    scene.wait_for_frame(1);
+    server.signal(Signal::HUP);
+    // Two more loops of the file: long enough for a stop to have come through.
+    scene.wait_for_frame(scene.frame_id() + 50);
+    server.stop(Signal::TERM);
+    scene.assert_no_files_are_left();
 }
 
 #[test]

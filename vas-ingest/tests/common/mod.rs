@@ -96,7 +96,11 @@ impl Scene {
     }
 
     /// The status file, once it fits.
-    pub(crate) fn status_with(&self, what: &str, fits: impl Fn(&serde_json::Value) -> bool) -> serde_json::Value {
+    pub(crate) fn status_with(
+        &self,
+        what: &str,
+        fits: impl Fn(&serde_json::Value) -> bool,
+    ) -> serde_json::Value {
         until(what, || {
             let text = std::fs::read_to_string(self.status_file()).ok()?;
             // Never half of one.

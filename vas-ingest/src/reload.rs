@@ -1,0 +1,138 @@
+//! What a new configuration means for the cameras that run.
+
+use crate::address::{FileSource, RtspSource, Source};
+use crate::config::CameraConfig;
+use secrecy::{ExposeSecret, SecretString};
+use vas_shm_proto::CameraId;
+
+/// Would a camera with the one do what it does with the other, credentials and all?
+///
+/// Every field is named, so that one which is added later is thought of here.
+pub(crate) fn is_same(a: &CameraConfig, b: &CameraConfig) -> bool {
+    let CameraConfig {
+        id,
+        source,
+        ring_frames,
+        open_timeout,
+        frame_timeout,
+        max_pixels,
+        decoder_threads,
+        skip,
+    } = a;
+    *id == b.id
+        && is_same_source(source, &b.source)
+        && *ring_frames == b.ring_frames
+        && *open_timeout == b.open_timeout
+        && *frame_timeout == b.frame_timeout
+        && *max_pixels == b.max_pixels
+        && *decoder_threads == b.decoder_threads
+        && *skip == b.skip
+}
+
+fn is_same_source(a: &Source, b: &Source) -> bool {
+    match (a, b) {
+        (Source::Rtsp(a), Source::Rtsp(b)) => {
+            let RtspSource { address, username, password, transport, client, tls_verify } = a;
+            *address == b.address
+                && *username == b.username
+                && is_same_secret(password.as_ref(), b.password.as_ref())
+                && *transport == b.transport
+                && *client == b.client
+                && *tls_verify == b.tls_verify
+        }
+        (Source::File(a), Source::File(b)) => {
+            let FileSource { path, repeat } = a;
+            *path == b.path && *repeat == b.repeat
+        }
+        (Source::Rtsp(_) | Source::File(_), _) => false,
+    }
+}
+
+fn is_same_secret(a: Option<&SecretString>, b: Option<&SecretString>) -> bool {
+    a.map(ExposeSecret::expose_secret) == b.map(ExposeSecret::expose_secret)
+}
+
+/// What a reload did, for the log and the status.
+#[derive(Debug, Default)]
+pub(crate) struct Done {
+    pub(crate) started: Vec<CameraId>,
+    pub(crate) restarted: Vec<CameraId>,
+    pub(crate) removed: Vec<CameraId>,
+    pub(crate) unchanged: usize,
+}
+
+impl Done {
+    /// `2 cameras started again (a, b); 1 new (c); 1 unchanged`
+    pub(crate) fn sentence(&self) -> String {
+        let mut parts = Vec::new();
+        for (what, cameras) in
+            [("started again", &self.restarted), ("new", &self.started), ("removed", &self.removed)]
+        {
+            if !cameras.is_empty() {
+                let names: Vec<&str> = cameras.iter().map(CameraId::as_str).collect();
+                parts.push(format!("{} {what} ({})", cameras.len(), names.join(", ")));
+            }
+        }
+        if self.unchanged > 0 || parts.is_empty() {
+            parts.push(format!("{} unchanged", self.unchanged));
+        }
+        format!("cameras: {}", parts.join("; "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::address::RtspClient;
+    use crate::config::{Config, Request};
+
+    fn camera(text: &str) -> CameraConfig {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("vas.toml");
+        std::fs::write(&file, format!("[[camera]]\nid = \"a\"\n{text}")).unwrap();
+        let mut config =
+            Config::load(&Request { file: Some(file), ..Request::default() }, &|_| None).unwrap();
+        config.cameras.remove(0)
+    }
+
+    #[test]
+    fn each_key_of_a_camera_makes_another_camera_of_it_passwords_among_them() {
+        const PLAIN: &str = "url = \"rtsp://192.0.2.1/s\"\nusername = \"u\"\npassword = \"p1\"\n";
+        let plain = camera(PLAIN);
+        assert!(is_same(&plain, &camera(PLAIN)));
+        for other in [
+            PLAIN.replace("/s", "/t"),
+            PLAIN.replace("\"u\"", "\"v\""),
+            PLAIN.replace("p1", "p2"),
+            PLAIN.replace("password = \"p1\"\n", ""),
+            format!("{PLAIN}transport = \"udp\"\n"),
+            format!("{PLAIN}rtsp_client = \"{}\"\n", other_client()),
+            format!("{PLAIN}tls_verify = false\n"),
+            format!("{PLAIN}ring_frames = 7\n"),
+            format!("{PLAIN}open_timeout_ms = 7000\n"),
+            format!("{PLAIN}frame_timeout_ms = 7000\n"),
+            format!("{PLAIN}max_pixels = 7000\n"),
+            format!("{PLAIN}decoder_threads = 7\n"),
+            format!("{PLAIN}skip = \"nonref\"\n"),
+        ] {
+            assert!(!is_same(&plain, &camera(&other)), "{other}");
+        }
+    }
+
+    /// The one that is not the default.
+    fn other_client() -> &'static str {
+        match RtspClient::default() {
+            RtspClient::Retina => "ffmpeg",
+            RtspClient::Ffmpeg => "retina",
+        }
+    }
+
+    #[test]
+    fn what_was_done_is_one_sentence() {
+        let ids = |names: &[&str]| names.iter().map(|name| CameraId::new(name).unwrap()).collect();
+        let done =
+            Done { started: ids(&["c"]), restarted: ids(&["a", "b"]), removed: ids(&[]), unchanged: 1 };
+        assert_eq!(done.sentence(), "cameras: 2 started again (a, b); 1 new (c); 1 unchanged");
+        assert_eq!(Done::default().sentence(), "cameras: 0 unchanged");
+    }
+}

@@ -1,0 +1,160 @@
+//! The real program, told to read its configuration again while it runs.
+
+mod common;
+
+use common::*;
+use rustix::process::Signal;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+
+const SERVER: &str = "[server]\nstatus_file = \"status.json\"\n";
+
+/// A camera that refuses everybody; what it is sent as credentials comes out of the channel.
+fn refusing_camera() -> (std::net::SocketAddr, std::sync::mpsc::Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (sender, credentials) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for connection in listener.incoming() {
+            let mut connection = connection.unwrap();
+            let requests = BufReader::new(connection.try_clone().unwrap());
+            let mut sequence = String::new();
+            for line in requests.lines().map_while(Result::ok) {
+                if let Some(number) = line.strip_prefix("CSeq:") {
+                    sequence = number.trim().to_owned();
+                }
+                if let Some(found) = line.strip_prefix("Authorization: Basic ") {
+                    let _ = sender.send(found.to_owned());
+                }
+                if line.is_empty() {
+                    let answer = format!(
+                        "RTSP/1.0 401 Unauthorized\r\nCSeq: {sequence}\r\nWWW-Authenticate: Basic realm=\"x\"\r\n\r\n"
+                    );
+                    let _ = connection.write_all(answer.as_bytes());
+                }
+            }
+        }
+    });
+    (address, credentials)
+}
+
+fn decoded(status: &serde_json::Value, id: &str) -> u64 {
+    camera(status, id).unwrap()["counters"]["decoded"].as_u64().unwrap()
+}
+
+#[test]
+fn only_cameras_that_changed_are_started_again() {
+    let Some(scene) = Scene::new() else { return };
+    let Ok(base) = tempfile::tempdir_in(vas_test_support::shared_memory()) else {
+        return vas_test_support::skipped("no directory in shared memory");
+    };
+    let head = format!(
+        "{SERVER}[export]\nenabled = true\nwhen = \"always\"\nbase = {:?}\n",
+        base.path().join("vas")
+    );
+    scene.configure(&format!("{head}{}", looping(&["same", "changed", "gone"])));
+    let mut server = Running::start(&mut scene.run());
+    let before = scene.status_with("all are live, with a second of frames", |status| {
+        ["same", "changed", "gone"]
+            .iter()
+            .all(|id| is_in_state(status, id, "live") && decoded(status, id) > 25)
+    });
+    let meta = |id: &str| base.path().join("vas").join(id).join("frame.meta");
+    let pair = |id: &str| std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(meta(id)).unwrap());
+    let pair_before = pair("same");
+
+    let changed = looping(&["changed"]).replace("loop = true\n", "loop = true\nring_frames = 7\n");
+    scene.configure(&format!("{head}{}{changed}{}", looping(&["new"]), looping(&["same"])));
+    server.signal(Signal::HUP);
+    server.wait_for_line(
+        "reloaded; cameras: 1 started again (changed); 1 new (new); 1 removed (gone); 1 unchanged",
+    );
+    let after = scene.status_with("all are live again", |status| {
+        camera(status, "gone").is_none()
+            && ["new", "changed", "same"].iter().all(|id| is_in_state(status, id, "live"))
+            && decoded(status, "same") > decoded(&before, "same") + 25
+    });
+    let names: Vec<_> = after["cameras"].as_array().unwrap().iter().map(|camera| &camera["id"]).collect();
+    assert_eq!(names, ["new", "changed", "same"], "in the order of the configuration");
+    assert_eq!(after["reload"]["ok"], true);
+    // The one is as it was, of the other nothing is left.
+    assert_eq!(pair("same"), pair_before);
+    assert_eq!(camera(&after, "same").unwrap()["counters"]["reconnects"], 0);
+    assert!(!base.path().join("vas/gone").exists(), "a camera that left the configuration");
+    assert!(meta("new").exists());
+    server.stop();
+}
+
+#[test]
+fn a_configuration_that_cannot_be_used_changes_nothing_and_is_told_of() {
+    let Some(scene) = Scene::new() else { return };
+    let good = format!("{SERVER}{}", looping(&["front"]));
+    scene.configure(&good);
+    let mut server = Running::start(&mut scene.run());
+    scene.status_with("live", |status| is_in_state(status, "front", "live"));
+    for (text, why) in [
+        (
+            format!("{good}ring_farmes = 3\n"),
+            "vas.toml line 7: unknown key \"ring_farmes\"; did you mean \"ring_frames\"?",
+        ),
+        (
+            format!("{good}[export]\nenabled = true\n"),
+            "[export] has changed, which needs a restart of the server",
+        ),
+        (
+            good.replace("status.json", "other.json"),
+            "[server] has changed, which needs a restart of the server",
+        ),
+        (SERVER.to_owned(), "no camera: "),
+    ] {
+        scene.configure(&text);
+        server.signal(Signal::HUP);
+        let line = server.wait_for_line("the reload failed: ");
+        assert!(line.contains(why) && line.ends_with("; the cameras go on as they were"), "{line}");
+        let status = scene.status_with("it is told", |status| {
+            status["reload"]["sentence"].as_str().is_some_and(|sentence| sentence.contains(why))
+        });
+        assert_eq!(status["reload"]["ok"], false);
+        assert!(is_in_state(&status, "front", "live"));
+    }
+    scene.configure(&good);
+    server.signal(Signal::HUP);
+    server.wait_for_line("reloaded; cameras: 1 unchanged");
+    server.stop();
+    assert!(server.log().contains(" 0 reconnects"), "{}", server.log());
+}
+
+#[test]
+fn a_corrected_password_is_tried_at_once_and_not_after_minutes() {
+    let (address, credentials) = refusing_camera();
+    let directory = tempfile::tempdir().unwrap();
+    let (status_file, config) = (directory.path().join("status.json"), directory.path().join("vas.toml"));
+    std::fs::write(directory.path().join("password"), "first-secret\n").unwrap();
+    std::fs::write(
+        &config,
+        format!("{SERVER}[[camera]]\nid = \"a\"\nurl = \"rtsp://{address}/s\"\nusername = \"admin\"\npassword_file = \"password\"\n"),
+    )
+    .unwrap();
+    let mut server = Running::start(program().args(["run", "--config"]).arg(&config));
+    server.wait_for_line("trying again in 300 s");
+    until("the state", || {
+        let status: serde_json::Value =
+            serde_json::from_str(&std::fs::read_to_string(&status_file).ok()?).unwrap();
+        is_in_state(&status, "a", "auth_failed").then_some(())
+    });
+    // The same password once more: the operator's wish.
+    server.signal(Signal::HUP);
+    server.wait_for_line("reloaded; cameras: 1 unchanged");
+    server.wait_for_line("trying again in 600 s");
+    std::fs::write(directory.path().join("password"), "second-secret\n").unwrap();
+    server.signal(Signal::HUP);
+    server.wait_for_line("reloaded; cameras: 1 started again (a)");
+    server.wait_for_line("trying again in 300 s");
+    server.stop();
+    // admin:first-secret and admin:second-secret.
+    let sent: Vec<String> = credentials.try_iter().collect();
+    assert!(sent.iter().any(|text| text == "YWRtaW46Zmlyc3Qtc2VjcmV0"), "{sent:?}");
+    assert!(sent.iter().any(|text| text == "YWRtaW46c2Vjb25kLXNlY3JldA=="), "{sent:?}");
+    let log = server.log();
+    assert!(!log.contains("-secret"), "{log}");
+}
