@@ -11,6 +11,7 @@
 //! |---|---|
 //! | [`config`] | file, command line and environment, checked before anything starts |
 //! | [`server`] | supervises the cameras, sums up, stops in bounded time |
+//! | `notify` | what systemd is told |
 //! | `reload` | what a new configuration means for the cameras that run |
 //! | `camera`, `session` | one camera's thread, one connection of it |
 //! | `life` | a camera's life as a pure state machine: live, stalled, when to try again |
@@ -41,6 +42,7 @@ mod export;
 mod life;
 pub mod memory;
 mod metrics;
+mod notify;
 mod path;
 pub mod redact;
 mod reload;

@@ -4,8 +4,9 @@ use crate::av;
 use crate::camera::{Camera, Outcome};
 use crate::config::{CameraConfig, Config, ConfigError, ExportConfig, ServerConfig};
 use crate::export::{BaseError, CameraError, CameraExport, Export};
-use crate::life::Event as LifeEvent;
+use crate::life::{Event as LifeEvent, State};
 use crate::memory;
+use crate::notify::Notify;
 use crate::redact;
 use crate::reload::{self, Done};
 use crate::report::{CameraReport, ExportReport, ReloadReport, Report, ServerReport, VERSION};
@@ -241,6 +242,7 @@ pub struct Server {
     export_report: Option<ExportReport>,
     /// None: nobody wants to be told.
     telling: Option<Telling>,
+    notify: Notify,
 }
 
 impl Server {
@@ -284,6 +286,7 @@ impl Server {
             about,
             export_report,
             telling,
+            notify: Notify::new(),
         };
         for camera in config.cameras {
             if let Err(error) = server.start_camera(camera, Camera::session) {
@@ -398,9 +401,14 @@ impl Server {
     pub fn run(mut self) -> Ended {
         let (mut looks, mut summaries) = (Every::new(LOOK_EVERY), Every::new(SUMMARY_EVERY));
         let mut tellings = Every::new(TELL_EVERY);
+        let mut signs_of_life = Notify::watchdog_interval().map(Every::new);
+        self.notify.ready();
         self.tell();
         while self.cameras.iter().any(|camera| camera.outcome.is_none()) {
-            let due = looks.due().min(summaries.due()).min(tellings.due());
+            let mut due = looks.due().min(summaries.due()).min(tellings.due());
+            if let Some(signs_of_life) = &signs_of_life {
+                due = due.min(signs_of_life.due());
+            }
             match self.events.recv_timeout(due.saturating_duration_since(Instant::now())) {
                 Ok(Event::Stop) => {
                     self.stop();
@@ -416,6 +424,9 @@ impl Server {
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             let now = Instant::now();
+            if signs_of_life.as_mut().is_some_and(|signs| signs.take(now).is_some()) {
+                self.notify.alive();
+            }
             if looks.take(now).is_some() {
                 self.look();
             }
@@ -440,8 +451,10 @@ impl Server {
         }
     }
 
-    /// Writes the status and the metrics, if somebody wants them.
+    /// Writes the status and the metrics, and tells systemd, if somebody wants that.
     fn tell(&mut self) {
+        let live = self.cameras.iter().filter(|camera| camera.vitals.life().state() == State::Live);
+        self.notify.status(live.count(), self.cameras.len());
         if self.telling.is_none() {
             return;
         }
@@ -493,10 +506,12 @@ impl Server {
 
     /// Puts another configuration in force, as far as it is another one.
     fn reload(&mut self, config: Result<Config, ConfigError>) {
+        self.notify.reloading();
         match self.change_to(config) {
             Ok(done) => self.reloaded(true, done.sentence()),
             Err(why) => self.reloaded(false, format!("{why}; the cameras go on as they were")),
         }
+        self.notify.ready();
         self.tell();
     }
 
@@ -573,6 +588,7 @@ impl Server {
 
     /// Ends everything within about two seconds, whatever a camera is stuck in.
     fn stop(mut self) {
+        self.notify.stopping();
         // All of them first: they end beside each other.
         self.cameras.iter().for_each(|camera| camera.stop.request());
         let deadline = Instant::now() + STOP_TIMEOUT;
@@ -611,7 +627,6 @@ fn tell_memory(export: &ExportConfig, cameras: usize) {
 mod tests {
     use super::*;
     use crate::config::Request;
-    use crate::life::State;
 
     #[test]
     fn after_a_pause_there_is_one_summary_of_all_that_time() {
