@@ -1,8 +1,10 @@
 //! `vas-ingest`: the server's command line.
 
+mod logging;
 mod stderr;
 
 use clap::{Parser, Subcommand};
+use logging::Format;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use std::ffi::c_int;
 use std::io::{IsTerminal, Write};
@@ -51,6 +53,7 @@ const AFTER_HELP: &str = "Environment:
   VAS_CAMERA_<ID>_USERNAME, VAS_CAMERA_<ID>_PASSWORD
                                credentials of a camera (its id in capitals, - as _)
   VAS_LOG                      log filter: error, warn, info (the default), debug
+  VAS_LOG_FORMAT               text, json or journald; without it, journald if stderr is the journal, else text
 
 Exit status: 0 stopped as asked, or every file played to its end; 1 failed at run time; 2 wrong usage or
 configuration; 3 export refused; 5 another server runs with the same status file.
@@ -358,15 +361,20 @@ fn start_log() -> Result<Stderr, String> {
         Ok(_) | Err(std::env::VarError::NotPresent) => EnvFilter::new("info"),
         Err(std::env::VarError::NotUnicode(_)) => return Err(format!("{LOG_VARIABLE} is not UTF-8")),
     };
-    let log = Stderr::start();
-    tracing_subscriber::fmt()
+    let format = Format::choose()?;
+    let log = Stderr::start(format);
+    let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(log.writer())
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_ansi(format == Format::Text && std::io::stderr().is_terminal())
         .with_target(false)
         // Its own way to tell of a closed stderr is to print to stderr, which panics.
-        .log_internal_errors(false)
-        .init();
+        .log_internal_errors(false);
+    match format {
+        Format::Text => subscriber.init(),
+        Format::Json => subscriber.event_format(logging::Json).init(),
+        Format::Journald => subscriber.event_format(logging::Journald).init(),
+    }
     std::panic::set_hook(Box::new(|panic| {
         let payload = panic.payload();
         let message = payload.downcast_ref::<&str>().copied();

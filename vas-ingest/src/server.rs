@@ -25,6 +25,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 use vas_shm_proto::CameraId;
+use vas_shm_writer::CameraMonitor;
 
 /// How often each camera's counters are told.
 const SUMMARY_EVERY: Duration = Duration::from_secs(60);
@@ -164,8 +165,8 @@ impl Running {
             decoded_per_s: rate(counters.decoded - decoded),
             newest_frame_age_ms: self.vitals.newest_frame().map(|at| millis(now.saturating_sub(at))),
             counters: counters.report(),
-            readers_attached: export.map(|export| export.is_watched()),
-            shared_memory_bytes: export.map(|export| export.file_bytes()),
+            readers_attached: export.map(CameraMonitor::is_watched),
+            shared_memory_bytes: export.map(CameraMonitor::file_bytes),
             cpu_ms: self.cpu_ms,
         }
     }
@@ -372,9 +373,9 @@ impl Server {
                     let outcome = camera.run(session);
                     // Its files go here, before anybody is told that it has ended.
                     if stop.is_removal() {
-                        camera.remove()
+                        camera.remove();
                     } else {
-                        drop(camera)
+                        drop(camera);
                     }
                     outcome
                 })

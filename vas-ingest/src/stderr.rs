@@ -4,6 +4,7 @@
 //! block every camera and the stop with it. So one thread alone writes, others leave their lines in a bounded queue, and
 //! what finds it full is lost.
 
+use crate::logging::Format;
 use std::io::Write;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -20,13 +21,14 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 pub(crate) struct Stderr {
     writer: NonBlocking,
     guard: Option<WorkerGuard>,
+    format: Format,
 }
 
 impl Stderr {
-    pub(crate) fn start() -> Self {
+    pub(crate) fn start(format: Format) -> Self {
         let queue = NonBlockingBuilder::default().buffered_lines_limit(QUEUE_LINES).lossy(true);
         let (writer, guard) = queue.thread_name("vas-log").finish(std::io::stderr());
-        Self { writer, guard: Some(guard) }
+        Self { writer, guard: Some(guard), format }
     }
 
     /// For a subscriber.
@@ -36,8 +38,7 @@ impl Stderr {
 
     /// A sentence for the operator, in its order among the lines of the log.
     pub(crate) fn say(&self, text: &str) {
-        let line = format!("{}\n", text.trim_end());
-        let _ = self.writer.clone().write_all(line.as_bytes());
+        let _ = self.writer.clone().write_all(self.format.sentence(text).as_bytes());
     }
 }
 

@@ -1,8 +1,6 @@
 //! The real program, told to read its configuration again while it runs.
 
-mod common;
-
-use common::*;
+use crate::scene::*;
 use rustix::process::Signal;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;

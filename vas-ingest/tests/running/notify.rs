@@ -1,8 +1,6 @@
 //! The real program and what it tells systemd: the test is systemd, with a socket of its own.
 
-mod common;
-
-use common::*;
+use crate::scene::*;
 use rustix::process::Signal;
 use std::os::unix::net::UnixDatagram;
 

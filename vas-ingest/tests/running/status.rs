@@ -1,8 +1,6 @@
 //! The real program: what it tells of itself in files, and that it is alone in doing so.
 
-mod common;
-
-use common::*;
+use crate::scene::*;
 use rustix::process::Signal;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Output, Stdio};
