@@ -173,3 +173,27 @@ fn metrics_that_cannot_be_written_are_told_once_and_the_cameras_go_on() {
     let log = server.log();
     assert_eq!(log.lines().filter(|line| line.contains("cannot be written")).count(), 1, "{log}");
 }
+
+#[test]
+fn many_cameras_that_never_answer_do_not_hold_up_the_end() {
+    // Accepts nobody: connections are made by the kernel, and stay without an answer.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let status_file = directory.path().join("status.json");
+    let cameras: String =
+        (0..32).map(|n| format!("[[camera]]\nid = \"c{n}\"\nurl = \"rtsp://{address}/s\"\n")).collect();
+    let config = directory.path().join("vas.toml");
+    std::fs::write(&config, format!("[server]\nstatus_file = \"status.json\"\n{cameras}")).unwrap();
+    let mut server = Running::start(program().args(["run", "--config"]).arg(config));
+    until("all are connecting", || {
+        let status: serde_json::Value =
+            serde_json::from_str(&std::fs::read_to_string(&status_file).ok()?).unwrap();
+        (0..32).all(|n| is_in_state(&status, &format!("c{n}"), "connecting")).then_some(())
+    });
+    let asked = std::time::Instant::now();
+    server.stop();
+    // Two seconds for the cameras, one for the log, and what a busy machine adds.
+    assert!(asked.elapsed() < std::time::Duration::from_secs(5), "{:?}", asked.elapsed());
+    assert_eq!(server.log().matches("ended; ").count(), 32);
+}

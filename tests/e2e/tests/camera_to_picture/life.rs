@@ -44,6 +44,51 @@ fn a_camera_that_loses_power_is_stalled_and_comes_back_by_itself() {
 }
 
 #[test]
+fn a_camera_that_freezes_is_stalled_for_its_readers_while_its_connection_stands() {
+    let clip = require!(clip("h264.h264"));
+    let scene = Scene::new();
+    let mut rtsp = Camera::start(&[&clip]);
+    let mut watch = Watch::start(&scene, "front");
+    let config = format!("[server]\nstatus_file = \"status.json\"\n{}", camera("front", rtsp.url()));
+    let server = Server::start(&scene, &config);
+    let _ = watch.frames(30);
+
+    // RTSP and RTCP stay alive, and the connection is given up after ten seconds only.
+    let _ = rtsp.freeze();
+    let _ = watch.frames_until_state("stalled");
+    let told = server.stderr.line_with("connected, but no frame for");
+    assert!(told.contains("WARN camera{id=front}: ") && told.ends_with("s: stalled"), "{told}");
+    until("the status says so", || {
+        let status = std::fs::read_to_string(scene.files().join("status.json")).expect("a status");
+        status.contains("\"reason\": \"connected, but no frame for ").then_some(())
+    });
+    rtsp.command("resume");
+    let _ = watch.frames(30);
+    let _ = server.stderr.line_with("frames come again, after ");
+    let (ended, _) = server.stop();
+    assert!(ended.stderr.contains(" 0 reconnects, 1 stalls"), "{}", ended.stderr);
+    assert_eq!(ended.stderr.matches("live: ").count(), 1, "it was connected once: {}", ended.stderr);
+}
+
+#[test]
+fn a_camera_that_changes_its_codec_is_connected_again_and_that_is_told() {
+    let clips = [require!(clip("h264.h264")), require!(clip("h265.h265"))];
+    let scene = Scene::new();
+    let mut rtsp = Camera::start(&clips.each_ref().map(|clip| clip.as_path()));
+    let mut watch = Watch::start(&scene, "front");
+    let server = Server::start(&scene, &camera("front", rtsp.url()));
+    let _ = watch.frames(30);
+    let first = server.stderr.line_with("live: ");
+    rtsp.command("clip 1");
+    let mut lines = server.stderr.line_with("trying again in");
+    let seen = server.stderr.lines_so_far();
+    let _ = watch.frames(30);
+    lines.push_str(&server.stderr.line_with_from(seen, "live: "));
+    assert!(first.contains(", h264 ") && lines.contains(", hevc "), "{first} {lines}");
+    server.stop_well();
+}
+
+#[test]
 fn a_server_that_gets_sigterm_removes_its_files_and_readers_follow_the_next_one() {
     a_server_that_is_asked_to_stop_removes_its_files_and_readers_follow_the_next_one(Signal::TERM);
 }
