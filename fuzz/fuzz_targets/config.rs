@@ -9,7 +9,6 @@
 //! ```
 #![no_main]
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use libfuzzer_sys::fuzz_target;
@@ -20,13 +19,13 @@ use vas_fuzz::stage::directory;
 #[path = "../../vas-ingest/src/address.rs"]
 mod address;
 #[allow(dead_code, reason = "vas-ingest uses the rest")]
-#[path = "../../vas-ingest/src/config.rs"]
+#[path = "../../vas-ingest/src/config/mod.rs"]
 mod config;
 #[allow(dead_code, reason = "vas-ingest uses the rest")]
 #[path = "../../vas-ingest/src/redact.rs"]
 mod redact;
 
-use config::{Config, Request};
+use config::{Config, Environment, Request};
 
 /// The two halves of every password: no text that the fuzzer makes up holds them, and no sentence does.
 const HALVES: [&str; 2] = ["qzhunterqz", "qzsecretqz"];
@@ -79,13 +78,13 @@ fn run(directory: &Path, place: u8, middle: u8, line: usize, text: &str) {
     let file = directory.join("vas.toml");
     std::fs::write(&file, lines.join("\n")).expect("write");
 
-    let environment = |name: &str| -> Option<OsString> {
-        let is_password = name.starts_with("VAS_CAMERA_") && name.ends_with("_PASSWORD");
-        variable.clone().map(OsString::from).filter(|_| is_password)
-    };
+    // Of the cameras that the corpus has, and of those that have none of their own.
+    let names = ["VAS_CAMERA_FRONT_PASSWORD", "VAS_CAMERA_A_PASSWORD", "VAS_DEFAULTS_PASSWORD"];
+    let environment: Environment =
+        variable.iter().flat_map(|password| names.map(|name| (name, password.as_str()))).collect();
     let request = Request { file: Some(file), cameras: cameras.clone(), base: None };
-    let shown = match Config::load(&request, &environment) {
-        Ok(config) => {
+    let shown = match Config::load_and_print(&request, &environment) {
+        Ok((config, printed)) => {
             assert!(!config.cameras.is_empty());
             for camera in &config.cameras {
                 assert!((1..=64).contains(&camera.ring_frames));
@@ -94,7 +93,7 @@ fn run(directory: &Path, place: u8, middle: u8, line: usize, text: &str) {
                 assert!((1..=16384 * 16384).contains(&camera.max_pixels));
             }
             assert!(config.export.as_ref().is_none_or(|export| !export.base.as_os_str().is_empty()));
-            format!("{config:?}\n{}", config.warnings.join("\n"))
+            format!("{config:?}\n{}\n{printed}", config.warnings.join("\n"))
         }
         Err(error) => {
             let sentence = error.to_string();

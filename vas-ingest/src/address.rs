@@ -1,6 +1,6 @@
 //! Where a camera's video comes from, as the configuration says; [`crate::source`] opens it.
 //!
-//! Apart from that, so that `config.rs` and what it makes know nothing of FFmpeg.
+//! Apart from that, so that `config/` and what it makes know nothing of FFmpeg.
 
 use percent_encoding::utf8_percent_encode;
 use secrecy::{ExposeSecret, SecretString};

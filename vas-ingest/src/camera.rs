@@ -137,14 +137,14 @@ impl Camera {
 mod tests {
     use super::*;
     use crate::address::RtspSource;
-    use crate::config::{Config, Request};
+    use crate::config::{Config, Environment, Request};
     use crate::life::State;
     use std::time::{Duration, Instant};
 
     /// A camera whose address nobody connects to: its sessions are the test's.
     fn camera(stop: &Arc<Stop>, vitals: &Arc<Vitals>) -> Camera {
         let request = Request { cameras: vec!["front=rtsp://127.0.0.1/s".into()], ..Request::default() };
-        let mut config = Config::load(&request, &|_| None).unwrap();
+        let mut config = Config::load(&request, &Environment::default()).unwrap();
         let config = config.cameras.remove(0);
         assert!(matches!(config.source, Source::Rtsp(RtspSource { .. })));
         Camera::new(config, None, Arc::default(), Arc::clone(vitals), Arc::clone(stop))

@@ -9,7 +9,7 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`config`] | file, command line and environment, checked before anything starts |
+//! | [`config`] | file, command line and environment, checked before anything starts; every key once, in a table |
 //! | [`server`] | supervises the cameras, sums up, stops in bounded time |
 //! | `notify` | what systemd is told |
 //! | `reload` | what a new configuration means for the cameras that run |

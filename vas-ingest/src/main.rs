@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use stderr::Stderr;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
-use vas_ingest::config::{Config, EXPORT_ENABLED_VARIABLE, Request};
+use vas_ingest::config::{Config, EXPORT_ENABLED_VARIABLE, Environment, Request};
 use vas_ingest::memory;
 use vas_ingest::redact;
 use vas_ingest::server::{Ended, Server, StartError};
@@ -32,9 +32,6 @@ const EXIT_EXPORT_REFUSED: u8 = 3;
 const EXIT_NO_SERVER: u8 = 4;
 /// `run`: another server has the status file.
 const EXIT_ANOTHER_RUNS: u8 = 5;
-
-/// Base directory of the export, unless the command line names one.
-const BASE_VARIABLE: &str = "VAS_SHM_BASE";
 
 /// Log filter, as tracing-subscriber's EnvFilter has it.
 const LOG_VARIABLE: &str = "VAS_LOG";
@@ -119,11 +116,7 @@ fn main() -> ExitCode {
         }
     };
     let code = match cli.command {
-        Command::Run { config, camera, base } => {
-            // Empty is not set.
-            let base = base.or(environment(BASE_VARIABLE).filter(|base| !base.is_empty()).map(PathBuf::from));
-            run(&Request { file: config, cameras: camera, base })
-        }
+        Command::Run { config, camera, base } => run(&Request { file: config, cameras: camera, base }),
         Command::Status { json, watch, file, config } => status(json, watch, file, config),
         Command::CheckConfig { config } => check_config(config),
         Command::Memory => {
@@ -155,24 +148,27 @@ fn say(text: &str) {
     let _ = writeln!(std::io::stderr(), "{}", text.trim_end());
 }
 
-fn environment(name: &str) -> Option<std::ffi::OsString> {
+fn variable(name: &str) -> Option<std::ffi::OsString> {
     std::env::var_os(name)
 }
 
 /// Where the status of a server with this configuration is. A key that is missing stands for systemd's directory, if there is one.
 fn with_default_status_file(mut config: Config) -> Config {
     let path = config.server.status_file.take().filter(|path| !path.as_os_str().is_empty());
-    config.server.status_file = path.or_else(|| status_file::default_path(&environment));
+    config.server.status_file = path.or_else(|| status_file::default_path(&variable));
     config
 }
 
 fn status(json: bool, watch: bool, file: Option<PathBuf>, config: Option<PathBuf>) -> u8 {
     let path = match (file, config) {
         (Some(file), _) => file,
-        (None, None) => status_file::default_path(&environment).unwrap_or(status_file::DEFAULT_FILE.into()),
+        (None, None) => status_file::default_path(&variable).unwrap_or(status_file::DEFAULT_FILE.into()),
         (None, Some(config)) => {
             let name = config.display().to_string();
-            let loaded = Config::load(&Request { file: Some(config), ..Request::default() }, &environment);
+            let loaded = Config::load(
+                &Request { file: Some(config), ..Request::default() },
+                &Environment::of_process(),
+            );
             match loaded.map(|config| with_default_status_file(config).server.status_file) {
                 Ok(Some(path)) => path,
                 Ok(None) => {
@@ -213,7 +209,7 @@ fn status(json: bool, watch: bool, file: Option<PathBuf>, config: Option<PathBuf
 
 fn check_config(file: PathBuf) -> u8 {
     let name = file.display().to_string();
-    match Config::load(&Request { file: Some(file), ..Request::default() }, &environment) {
+    match Config::load(&Request { file: Some(file), ..Request::default() }, &Environment::of_process()) {
         Ok(config) => {
             for warning in &config.warnings {
                 say(&format!("vas-ingest: {warning}"));
@@ -252,7 +248,7 @@ fn run(request: &Request) -> u8 {
             return EXIT_USAGE;
         }
     };
-    let config = match Config::load(request, &environment) {
+    let config = match Config::load(request, &Environment::of_process()) {
         Ok(config) => with_default_status_file(config),
         Err(error) => {
             log.say(&format!("vas-ingest: {error}"));
@@ -304,7 +300,8 @@ fn run(request: &Request) -> u8 {
             // The kernel sends the same signal when a terminal goes away.
             if signal == SIGHUP && (!has_terminal || self::has_terminal()) {
                 tracing::info!("{name}: reading the configuration again");
-                control.reload(Config::load(&again, &environment).map(with_default_status_file));
+                control
+                    .reload(Config::load(&again, &Environment::of_process()).map(with_default_status_file));
                 continue;
             }
             // First the stop, then the talk: whatever becomes of the log, the server ends.

@@ -90,8 +90,11 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("vas.toml");
         std::fs::write(&file, format!("[[camera]]\nid = \"a\"\n{text}")).unwrap();
-        let mut config =
-            Config::load(&Request { file: Some(file), ..Request::default() }, &|_| None).unwrap();
+        let mut config = Config::load(
+            &Request { file: Some(file), ..Request::default() },
+            &crate::config::Environment::default(),
+        )
+        .unwrap();
         config.cameras.remove(0)
     }
 

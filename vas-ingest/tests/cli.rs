@@ -13,8 +13,11 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_vas-ingest"));
-    for name in ["AI_FRAME_EXPORT_ENABLED", "VAS_SHM_BASE", "VAS_LOG", "RUST_BACKTRACE"] {
-        command.env_remove(name);
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("VAS_") || text.starts_with("AI_FRAME_") || text == "RUST_BACKTRACE" {
+            command.env_remove(&name);
+        }
     }
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command

@@ -3,7 +3,8 @@
 use proptest::prelude::*;
 use std::ffi::OsString;
 use std::fmt::Write;
-use vas_ingest::config::{CameraConfig, Config, EXPORT_ENABLED_VARIABLE, Request};
+use std::path::Path;
+use vas_ingest::config::{CameraConfig, Config, EXPORT_ENABLED_VARIABLE, Environment, Request};
 use vas_ingest::redact;
 
 /// The two halves of every password here: no other text holds them.
@@ -12,18 +13,31 @@ const HALVES: [&str; 2] = ["qzhunterqz", "qzsecretqz"];
 /// Between the two forms of an error.
 const SEPARATOR: &str = "\n---\n";
 
-fn load_with(
+fn load_with(text: &str, arguments: &[String], environment: &Environment) -> Result<Config, String> {
+    print_with(text, arguments, environment).map(|(config, _)| config)
+}
+
+/// The configuration, and what `print-config` shows of it.
+fn print_with(
     text: &str,
     arguments: &[String],
-    environment: &dyn Fn(&str) -> Option<OsString>,
-) -> Result<Config, String> {
-    let directory = tempfile::tempdir().unwrap();
-    let file = directory.path().join("vas.toml");
+    environment: &Environment,
+) -> Result<(Config, String), String> {
+    print_in(tempfile::tempdir().unwrap().path(), text, arguments, environment)
+}
+
+fn print_in(
+    directory: &Path,
+    text: &str,
+    arguments: &[String],
+    environment: &Environment,
+) -> Result<(Config, String), String> {
+    let file = directory.join("vas.toml");
     std::fs::write(&file, text).unwrap();
-    std::fs::write(directory.path().join("clip.mp4"), "no video").unwrap();
+    std::fs::write(directory.join("clip.mp4"), "no video").unwrap();
     let request = Request { file: Some(file), cameras: arguments.to_vec(), base: None };
-    let prefix = format!("{}/", directory.path().display());
-    Config::load(&request, environment).map_err(|error| {
+    let prefix = format!("{}/", directory.display());
+    Config::load_and_print(&request, environment).map_err(|error| {
         let (shown, debug) = (error.to_string(), format!("{error:?}"));
         assert!(!shown.is_empty());
         // A test that looks at one of them has looked at both.
@@ -32,7 +46,7 @@ fn load_with(
 }
 
 fn load(text: &str) -> Result<Config, String> {
-    load_with(text, &[], &|_| None)
+    load_with(text, &[], &Environment::default())
 }
 
 /// The sentence alone, without its other form.
@@ -56,6 +70,11 @@ fn any_line() -> impl Strategy<Value = String> {
         Just("open_timeout_ms"),
         Just("frame_timeout_ms"),
         Just("max_pixels"),
+        Just("rtsp_client"),
+        Just("tls_verify"),
+        Just("decoder_threads"),
+        Just("skip"),
+        Just("status_file"),
         Just("enabled"),
         Just("base"),
         Just("group"),
@@ -80,7 +99,7 @@ fn any_line() -> impl Strategy<Value = String> {
         "\"\\PC{0,12}\"",
     ];
     prop_oneof![
-        1 => prop_oneof![Just("[export]"), Just("[defaults]"), Just("[[camera]]"), Just("[camera]"), Just("[a.b]")]
+        1 => prop_oneof![Just("[export]"), Just("[server]"), Just("[defaults]"), Just("[[camera]]"), Just("[camera]"), Just("[a.b]")]
             .prop_map(str::to_owned),
         4 => (key, value).prop_map(|(key, value)| format!("{key} = {value}")),
         1 => "\\PC{0,20}",
@@ -250,10 +269,8 @@ proptest! {
         defaults.write(&mut text);
         cameras.iter().for_each(|camera| camera.write(&mut text));
 
-        let environment = |name: &str| {
-            let switch = switch.filter(|_| name == EXPORT_ENABLED_VARIABLE)?;
-            Some(OsString::from(if switch { "on" } else { "0" }))
-        };
+        let switch_text = switch.map(|switch| if switch { "on" } else { "0" });
+        let environment = switch_text.map(|text| (EXPORT_ENABLED_VARIABLE, text)).into_iter().collect();
         let loaded = load_with(&text, &[], &environment);
         let mut ids: Vec<_> = cameras.iter().map(|camera| &camera.id).collect();
         ids.sort();
@@ -283,6 +300,32 @@ proptest! {
         }
     }
 
+    // What is printed is a configuration, and it means what the first one means.
+    #[test]
+    fn what_is_printed_is_read_as_it_was_meant(
+        cameras in prop::collection::vec(good_camera(), 1..4),
+        defaults in numbers(),
+        variable in prop::option::of(1..=64i64),
+        line in any_line(),
+    ) {
+        let mut text = "[export]\nenabled = true\nbase = \"of/tests\"\n[defaults]\n".to_owned();
+        defaults.write(&mut text);
+        cameras.iter().for_each(|camera| camera.write(&mut text));
+        text.push_str(&line);
+        let directory = tempfile::tempdir().unwrap();
+        let environment = variable.map(|frames| ("VAS_DEFAULTS_RING_FRAMES", frames.to_string()));
+        let Ok((_, printed)) = print_in(directory.path(), &text, &[], &environment.into_iter().collect()) else {
+            return Ok(());
+        };
+        let (_, again) = print_in(directory.path(), &printed, &[], &Environment::default()).map_err(TestCaseError::fail)?;
+        // But for where it comes from, and for passwords.
+        let values = |text: &str| -> Vec<String> {
+            let lines = text.lines().filter(|line| !line.starts_with('#'));
+            lines.map(|line| line.rsplit_once(" # ").map_or(line, |(value, _)| value).to_owned()).collect()
+        };
+        prop_assert_eq!(values(&again), values(&printed), "{}", text);
+    }
+
     #[test]
     fn a_number_out_of_its_range_is_refused_with_the_range(
         key in 0..4usize,
@@ -308,9 +351,9 @@ proptest! {
         lines_before in 0..6usize,
     ) {
         const EXPORT: [&str; 5] = ["enabled", "base", "group", "slots", "when"];
-        const CAMERA: [&str; 11] = [
+        const CAMERA: [&str; 15] = [
             "id", "url", "username", "password", "password_file", "transport", "loop", "ring_frames",
-            "open_timeout_ms", "frame_timeout_ms", "max_pixels",
+            "open_timeout_ms", "frame_timeout_ms", "max_pixels", "rtsp_client", "tls_verify", "decoder_threads", "skip",
         ];
         let known: &[&str] = if section == 0 { &EXPORT } else { &CAMERA };
         prop_assume!(!known.contains(&key.as_str()));
@@ -361,9 +404,10 @@ proptest! {
         } else {
             format!("{camera}{address}{others}\n{inserted}\n")
         };
-        let environment = |name: &str| variable.clone().filter(|_| name == "VAS_CAMERA_FRONT_PASSWORD");
-        let shown = match load_with(&text, &arguments, &environment) {
-            Ok(config) => format!("{config:?}\n{}", config.warnings.join("\n")),
+        let variable = variable.map(|password: OsString| ("VAS_CAMERA_FRONT_PASSWORD", password));
+        let environment = variable.into_iter().collect();
+        let shown = match print_with(&text, &arguments, &environment) {
+            Ok((config, printed)) => format!("{config:?}\n{}\n{printed}", config.warnings.join("\n")),
             Err(both) => both,
         };
         prop_assert_eq!(shows(&shown), None, "{}", shown);

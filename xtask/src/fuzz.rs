@@ -394,8 +394,15 @@ base = \"vas\"
 group = 0
 slots = 4
 when = \"always\"
+[server]
+status_file = \"status.json\"
+metrics_file = \"vas.prom\"
 [defaults]
 ring_frames = 8
+rtsp_client = \"retina\"
+tls_verify = false
+decoder_threads = 2
+skip = \"keyframes\"
 [[camera]]
 id = \"front\"
 url = \"rtsp://10.0.0.5:554/s\"
@@ -409,6 +416,7 @@ max_pixels = 2073600
 
 /// The words of the format, for the fuzzer's dictionary.
 const KEYS: &[&str] = &[
+    "[server]",
     "[export]",
     "[defaults]",
     "[[camera]]",
@@ -428,6 +436,12 @@ const KEYS: &[&str] = &[
     "open_timeout_ms = ",
     "frame_timeout_ms = ",
     "max_pixels = ",
+    "rtsp_client = ",
+    "tls_verify = ",
+    "decoder_threads = ",
+    "skip = ",
+    "status_file = ",
+    "metrics_file = ",
     "rtsp://",
     "rtsps://",
     "file://",

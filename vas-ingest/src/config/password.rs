@@ -1,0 +1,175 @@
+//! Where a camera's user name and password come from. They never stay in its address.
+//!
+//! The first of these that says something has the word: `VAS_CAMERA_<ID>_PASSWORD` or `.._PASSWORD_FILE`; the systemd credential
+//! `vas-camera-<id>-password`; the camera's table; `VAS_DEFAULTS_PASSWORD..`; `[defaults]`. A password in a URL counts as said where
+//! that URL is.
+
+use super::environment::{CREDENTIALS_VARIABLE, Environment};
+use super::keys;
+use super::layers::{Layer, Setting, Value};
+use super::{Result, fail};
+use secrecy::{ExposeSecret, SecretString};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use vas_shm_proto::CameraId;
+
+/// What a camera's URL had before its host.
+#[derive(Default)]
+pub(super) struct FromUrl {
+    pub(super) username: Option<String>,
+    pub(super) password: Option<SecretString>,
+}
+
+/// The user name and password of a camera, and who says so.
+#[derive(Default)]
+pub(super) struct Credentials {
+    pub(super) username: Option<(String, String)>,
+    pub(super) password: Option<(SecretString, String)>,
+    /// The file that the password is in, if a key names it.
+    pub(super) password_file: Option<PathBuf>,
+}
+
+/// What the places say of one camera, in the order of their right to speak.
+pub(super) struct Places<'a> {
+    /// The command line and the variables of this camera.
+    pub(super) own: Vec<&'a Layer>,
+    /// Its table, and then the defaults.
+    pub(super) file: Vec<&'a Layer>,
+    /// The setting that the URL comes from.
+    pub(super) url: &'a Setting,
+}
+
+impl Places<'_> {
+    /// Looks everywhere.
+    pub(super) fn credentials(
+        &self,
+        id: CameraId,
+        from_url: FromUrl,
+        environment: &Environment,
+        warnings: &mut Vec<String>,
+    ) -> Result<Credentials> {
+        for layer in self.own.iter().chain(&self.file) {
+            self.refuse_two(id, layer, &from_url)?;
+        }
+        let mut found = Credentials::default();
+        for layer in self.own.iter().chain(&self.file) {
+            if found.username.is_none() {
+                found.username = match &from_url.username {
+                    Some(username) if self.has_url(layer) => {
+                        Some((username.clone(), self.url.origin.to_string()))
+                    }
+                    _ => layer.get(&keys::USERNAME).and_then(|setting| {
+                        setting.text().map(|text| (text.to_owned(), setting.origin.to_string()))
+                    }),
+                };
+            }
+        }
+        for layer in &self.own {
+            if self.look(layer, &from_url, &mut found, warnings)? {
+                return Ok(found);
+            }
+        }
+        if let Some(credential) = systemd_credential(id, environment)? {
+            found.password = Some(credential);
+            return Ok(found);
+        }
+        for layer in &self.file {
+            if self.look(layer, &from_url, &mut found, warnings)? {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    fn has_url(&self, layer: &Layer) -> bool {
+        layer.get(&keys::URL).is_some_and(|setting| setting.origin == self.url.origin)
+    }
+
+    /// One place names one password.
+    fn refuse_two(&self, id: CameraId, layer: &Layer, from_url: &FromUrl) -> Result<()> {
+        let (password, file) = (layer.get(&keys::PASSWORD), layer.get(&keys::PASSWORD_FILE));
+        if let (Some(_), Some(file)) = (password, file) {
+            return file.refuse("password and password_file are both there: keep one");
+        }
+        match password.or(file) {
+            Some(setting) if from_url.password.is_some() && self.has_url(layer) => {
+                setting.refuse(format!("the url of camera {id} has a password already: keep one"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn look(
+        &self,
+        layer: &Layer,
+        from_url: &FromUrl,
+        found: &mut Credentials,
+        warnings: &mut Vec<String>,
+    ) -> Result<bool> {
+        if let Some(password) = from_url.password.as_ref().filter(|_| self.has_url(layer)) {
+            found.password = Some((password.clone(), format!("the url, {}", self.url.origin)));
+        } else if let Some(setting) = layer.get(&keys::PASSWORD)
+            && let Value::Secret(password) = &setting.value
+        {
+            found.password = Some((password.clone(), setting.origin.to_string()));
+        } else if let Some(setting) = layer.get(&keys::PASSWORD_FILE)
+            && let Value::Path(path) = &setting.value
+        {
+            let password = read(path, warnings);
+            let Ok(password) = password else {
+                let why = password.err().unwrap_or_default();
+                return setting.refuse(format!("password_file {}: {why}", path.display()));
+            };
+            found.password_file = Some(path.clone());
+            found.password = Some((password, setting.origin.to_string()));
+        }
+        Ok(found.password.is_some())
+    }
+}
+
+/// The name of the credential that a service manager may hand over for a camera.
+pub(super) fn credential_name(id: CameraId) -> String {
+    format!("vas-camera-{id}-password")
+}
+
+/// What `LoadCredential=vas-camera-<id>-password:..`, or its encrypted sister, made of it.
+fn systemd_credential(id: CameraId, environment: &Environment) -> Result<Option<(SecretString, String)>> {
+    let Some(directory) = environment.get(CREDENTIALS_VARIABLE) else { return Ok(None) };
+    let name = credential_name(id);
+    let path = Path::new(directory).join(&name);
+    match std::fs::read_to_string(&path) {
+        Ok(text) => match without_newline(text) {
+            Some(password) => Ok(Some((password, format!("the credential {name}")))),
+            None => fail(format!("credential {}: the file is empty", path.display())),
+        },
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => fail(format!("credential {}: {error}", path.display())),
+    }
+}
+
+/// The first and only line of a file with a password.
+pub(super) fn read(path: &Path, warnings: &mut Vec<String>) -> std::result::Result<SecretString, String> {
+    if is_readable_by_everybody(path) {
+        warnings.push(readable_by_everybody(path));
+    }
+    let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
+    without_newline(text).ok_or_else(|| "the file is empty".to_owned())
+}
+
+/// Editors end files with a newline; passwords do not.
+fn without_newline(text: String) -> Option<SecretString> {
+    // In a type that wipes it from here on.
+    let text = SecretString::from(text);
+    let line = text.expose_secret();
+    let line = line.strip_suffix('\n').map_or(line, |line| line.strip_suffix('\r').unwrap_or(line));
+    Some(line).filter(|line| !line.is_empty()).map(SecretString::from)
+}
+
+pub(super) fn is_readable_by_everybody(file: &Path) -> bool {
+    std::fs::metadata(file).is_ok_and(|metadata| metadata.permissions().mode() & 0o004 != 0)
+}
+
+pub(super) fn readable_by_everybody(file: &Path) -> String {
+    let name = file.display();
+    format!("{name} holds a password and everybody may read it: chmod o= {name}")
+}
