@@ -1,5 +1,6 @@
 //! `vas-ingest`: the server's command line.
 
+mod commands;
 mod logging;
 mod stderr;
 
@@ -47,8 +48,9 @@ struct Cli {
 const AFTER_HELP: &str = "Environment:
   AI_FRAME_EXPORT_ENABLED      true: export frames; false (the default): nothing of the export exists
   VAS_SHM_BASE                 base directory of the export (default /dev/shm/vas)
-  VAS_CAMERA_<ID>_USERNAME, VAS_CAMERA_<ID>_PASSWORD
-                               credentials of a camera (its id in capitals, - as _)
+  VAS_CAMERAS                  names of cameras that no file has, such as front,yard
+  VAS_CAMERA_<ID>_<KEY>        a key of that camera, such as VAS_CAMERA_FRONT_URL or VAS_CAMERA_FRONT_PASSWORD (its id
+                               in capitals, - as _); VAS_DEFAULTS_<KEY>, VAS_EXPORT_<KEY>, VAS_SERVER_<KEY> likewise
   VAS_LOG                      log filter: error, warn, info (the default), debug
   VAS_LOG_FORMAT               text, json or journald; without it, journald if stderr is the journal, else text
 
@@ -63,17 +65,7 @@ enum Command {
     /// With SIGHUP, cameras whose keys or credentials changed are started again, new ones are started, those that are gone are
     /// stopped, and all others go on; [server] and [export] need a restart. What is wrong with the new configuration is said, and
     /// then nothing changes. When the terminal that it was started from goes away, the server stops.
-    Run {
-        /// Configuration file.
-        #[arg(long, value_name = "FILE")]
-        config: Option<PathBuf>,
-        /// A camera: rtsp://.. (never with a password in it) or a video file. Can be given again.
-        #[arg(long, value_name = "ID=URL_OR_FILE")]
-        camera: Vec<String>,
-        /// Base directory of the export.
-        #[arg(long, value_name = "DIR")]
-        base: Option<PathBuf>,
-    },
+    Run(Chosen),
     /// Shows what a running server's cameras do: a row each.
     ///
     /// Exit status: 0 every camera is live; 1 one of them is not; 2 wrong usage or configuration; 4 no server runs.
@@ -91,14 +83,32 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
-    /// Checks a configuration file and says what is in it.
-    CheckConfig {
-        /// Configuration file.
-        #[arg(long, value_name = "FILE")]
-        config: PathBuf,
-    },
+    /// Checks a configuration and says what is in it.
+    CheckConfig(Chosen),
+    /// Prints the configuration in effect as a configuration file, with where each value comes from; without passwords.
+    PrintConfig(Chosen),
     /// Prints what a camera takes of the shared memory and of the server's, by size of its pictures and number of slots.
     Memory,
+}
+
+/// What the cameras are.
+#[derive(clap::Args)]
+struct Chosen {
+    /// Configuration file.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// A camera: rtsp://.. (never with a password in it) or a video file. Can be given again.
+    #[arg(long, value_name = "ID=URL_OR_FILE")]
+    camera: Vec<String>,
+    /// Base directory of the export.
+    #[arg(long, value_name = "DIR")]
+    base: Option<PathBuf>,
+}
+
+impl From<Chosen> for Request {
+    fn from(chosen: Chosen) -> Self {
+        Self { file: chosen.config, cameras: chosen.camera, base: chosen.base }
+    }
 }
 
 fn main() -> ExitCode {
@@ -116,9 +126,10 @@ fn main() -> ExitCode {
         }
     };
     let code = match cli.command {
-        Command::Run { config, camera, base } => run(&Request { file: config, cameras: camera, base }),
+        Command::Run(chosen) => run(&chosen.into()),
         Command::Status { json, watch, file, config } => status(json, watch, file, config),
-        Command::CheckConfig { config } => check_config(config),
+        Command::CheckConfig(chosen) => commands::check_config(&chosen.into()),
+        Command::PrintConfig(chosen) => commands::print_config(&chosen.into()),
         Command::Memory => {
             let _ = std::io::stdout().write_all(memory::table().as_bytes());
             EXIT_WELL
@@ -204,38 +215,6 @@ fn status(json: bool, watch: bool, file: Option<PathBuf>, config: Option<PathBuf
             return code;
         }
         std::thread::sleep(std::time::Duration::from_secs(1));
-    }
-}
-
-fn check_config(file: PathBuf) -> u8 {
-    let name = file.display().to_string();
-    match Config::load(&Request { file: Some(file), ..Request::default() }, &Environment::of_process()) {
-        Ok(config) => {
-            for warning in &config.warnings {
-                say(&format!("vas-ingest: {warning}"));
-            }
-            let ids: Vec<&str> = config.cameras.iter().map(|camera| camera.id.as_str()).collect();
-            let export = if config.export.is_some() { "on" } else { "off" };
-            let mut out = std::io::stdout();
-            let _ = writeln!(out, "{name}: cameras {}; export {export}", ids.join(", "));
-            // Of this machine, as it is now: no reason for another exit code.
-            let forecast = config.export.as_ref().map(|export| memory::forecast(export, ids.len()));
-            match forecast {
-                Some(Ok(forecast)) => {
-                    let _ = writeln!(out, "{}", forecast.line);
-                    forecast.warnings.iter().for_each(|warning| say(&format!("vas-ingest: {warning}")));
-                }
-                Some(Err(error)) => {
-                    say(&format!("vas-ingest: how much room there is for the export is not known: {error}"));
-                }
-                None => {}
-            }
-            EXIT_WELL
-        }
-        Err(error) => {
-            say(&format!("vas-ingest: {error}"));
-            EXIT_USAGE
-        }
     }
 }
 

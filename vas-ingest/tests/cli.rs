@@ -260,6 +260,64 @@ fn check_config_says_what_is_there_and_the_shipped_example_is_right() {
 }
 
 #[test]
+fn the_configuration_in_effect_is_printed_with_where_it_comes_from_and_is_a_configuration() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("secret"), "hunter2\n").unwrap();
+    let text = "[export]\nslots = 4\n[defaults]\nring_frames = 2\nusername = \"admin\"\n\
+                [[camera]]\nid = \"front\"\nurl = \"rtsp://10.0.0.5/s?password=hunter2\"\npassword_file = \"secret\"\n\
+                [[camera]]\nid = \"yard\"\nurl = \"rtsp://viewer:hunter2@10.0.0.6/s\"\n";
+    let file = configuration(directory.path(), text);
+    let path = file.to_str().unwrap();
+    let print = |file: &Path| {
+        let mut command = program();
+        command.args(["print-config", "--camera", "gate=rtsp://10.0.0.7/s", "--config"]).arg(file);
+        command
+            .env("VAS_CAMERA_YARD_TRANSPORT", "udp")
+            .env("VAS_CAMERA_GATE_PASSWORD", "hunter2")
+            .output()
+            .unwrap()
+    };
+    let output = print(&file);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let printed = String::from_utf8(output.stdout.clone()).unwrap();
+    assert!(!printed.contains("hunter2") && !stderr(&output).contains("hunter2"), "{printed}");
+    assert!(
+        stderr(&output).contains("line 12: the url of camera yard has a password in it"),
+        "{}",
+        stderr(&output)
+    );
+    let secret = directory.path().join("secret");
+    for (line, origin) in [
+        ("slots = 4", format!("{path} line 2")),
+        ("when = \"attached\"", "built-in".to_owned()),
+        ("ring_frames = 2", format!("{path} line 4")),
+        ("url = \"rtsp://10.0.0.5/s?password=***\"", format!("{path} line 8")),
+        (&format!("password_file = {secret:?}"), format!("{path} line 9")),
+        ("transport = \"udp\"", "VAS_CAMERA_YARD_TRANSPORT".to_owned()),
+        ("username = \"viewer\"", format!("{path} line 12")),
+        ("# password: not shown; the url,", format!("{path} line 12")),
+        ("url = \"rtsp://10.0.0.7/s\"", "--camera gate".to_owned()),
+        ("# password: not shown;", "VAS_CAMERA_GATE_PASSWORD".to_owned()),
+    ] {
+        let is_it = |found: &&str| found.starts_with(line) && found.ends_with(&origin);
+        assert!(printed.lines().any(|line| is_it(&line)), "no {line:?} of {origin:?} in:\n{printed}");
+    }
+    // Read again, it is the same cameras.
+    let again = configuration(directory.path(), &printed);
+    let output = program().args(["check-config", "--config"]).arg(&again).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(String::from_utf8(output.stdout).unwrap().contains("cameras front, yard, gate; export off"));
+    // With a camera of the command line alone.
+    let output = program().args(["check-config", "--camera", "a=rtsp://10.0.0.5/s"]).output().unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "no file: cameras a; export off\n");
+    let sentence = refusal(program().args(["print-config", "--camera", "a=rtsp://u:hunter2@10.0.0.5/s"]), 2);
+    assert!(
+        sentence.contains("a password on the command line") && !sentence.contains("hunter2"),
+        "{sentence}"
+    );
+}
+
+#[test]
 fn what_a_camera_costs_is_told_by_a_command_and_by_the_check_of_a_configuration() {
     let output = program().arg("memory").output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));

@@ -565,6 +565,78 @@ fn the_order_of_those_who_have_a_word_is_the_one_that_is_told() {
 }
 
 #[test]
+fn the_first_place_that_has_a_password_has_the_word() {
+    let credentials = tempfile::tempdir().unwrap();
+    std::fs::write(credentials.path().join("vas-camera-a-password"), "of systemd\n").unwrap();
+    let directory = credentials.path().to_str().unwrap();
+    let other = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(other.path(), "of a file\r\n").unwrap();
+    let file = other.path().to_str().unwrap();
+    let keys = |password: &str| {
+        format!(
+            "[defaults]\npassword = \"of the defaults\"\n[[camera]]\nid = \"a\"\nurl = \"rtsp://h/s\"\n{password}\n"
+        )
+    };
+    let found = |text: &str, variables: &[(&str, &str)]| {
+        let environment = variables.iter().copied().collect();
+        load_with(text, &[], &environment).map(|config| password(&config).unwrap_or_default().to_owned())
+    };
+    let systemd = ("CREDENTIALS_DIRECTORY", directory);
+    let own = ("VAS_CAMERA_A_PASSWORD", "of a variable");
+    let own_file = ("VAS_CAMERA_A_PASSWORD_FILE", file);
+    let defaults = ("VAS_DEFAULTS_PASSWORD", "of the defaults' variable");
+    let (here, nowhere) = (keys("password = \"of the table\""), keys(""));
+    let in_url = nowhere.replace("rtsp://h", "rtsp://u:of%20the%20url@h");
+    for (text, variables, expected) in [
+        (&here, vec![systemd, own, defaults], "of a variable"),
+        (&here, vec![systemd, own_file, defaults], "of a file"),
+        (&here, vec![systemd, defaults], "of systemd"),
+        (&in_url, vec![systemd, defaults], "of systemd"),
+        (&here, vec![defaults], "of the table"),
+        (&in_url, vec![defaults], "of the url"),
+        (&in_url, vec![own], "of a variable"),
+        (&nowhere, vec![defaults], "of the defaults' variable"),
+        (&nowhere, vec![], "of the defaults"),
+    ] {
+        assert_eq!(found(text, &variables), Ok(expected.to_owned()), "{text} {variables:?}");
+    }
+    assert_eq!(
+        found(&nowhere, &[own, own_file]),
+        Err("VAS_CAMERA_A_PASSWORD_FILE: password and password_file are both there: keep one".to_owned())
+    );
+    // A url of the environment with a password, and a password beside it there.
+    let url = ("VAS_CAMERA_A_URL", "rtsp://u:of%20its%20url@h/s");
+    assert_eq!(found(&here, &[url]), Ok("of its url".to_owned()));
+    assert_eq!(
+        found(&here, &[url, own]),
+        Err("VAS_CAMERA_A_PASSWORD: the url of camera a has a password already: keep one".to_owned())
+    );
+    // Nothing for this camera: as if there were no directory. An empty one is a mistake.
+    std::fs::write(credentials.path().join("vas-camera-a-password"), "\n").unwrap();
+    assert_eq!(
+        found(&here, &[systemd]),
+        Err(format!("credential {directory}/vas-camera-a-password: the file is empty"))
+    );
+    std::fs::remove_file(credentials.path().join("vas-camera-a-password")).unwrap();
+    assert_eq!(found(&here, &[systemd]), Ok("of the table".to_owned()));
+}
+
+#[test]
+fn a_password_in_a_url_is_taken_out_with_a_warning() {
+    let text = "[[camera]]\nid = \"a\"\nurl = \"rtsp://u:hunter2@h/s\"\n";
+    let warnings = load(text).unwrap().warnings;
+    let told = warnings.iter().filter(|warning| {
+        warning.ends_with(
+            "vas.toml line 3: the url of camera a has a password in it, which is taken out: write username and \
+             password_file beside it instead",
+        )
+    });
+    assert_eq!(told.count(), 1, "{warnings:?}");
+    let text = "[[camera]]\nid = \"a\"\nurl = \"rtsp://u@h/s\"\n";
+    assert!(load(text).unwrap().warnings.is_empty());
+}
+
+#[test]
 fn cameras_can_come_from_the_environment_alone() {
     let environment = Environment::from_iter([
         ("VAS_CAMERAS", "front, back-door"),

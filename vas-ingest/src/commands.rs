@@ -1,0 +1,53 @@
+//! The commands that look at a configuration and start nothing.
+
+use crate::{EXIT_USAGE, EXIT_WELL, say};
+use std::io::Write;
+use vas_ingest::config::{Config, Environment, Request};
+use vas_ingest::memory;
+
+/// `check-config`: is it right, and what will it cost?
+pub(crate) fn check_config(request: &Request) -> u8 {
+    let config = match Config::load(request, &Environment::of_process()) {
+        Ok(config) => config,
+        Err(error) => return refuse(&error),
+    };
+    warn(&config);
+    let ids: Vec<&str> = config.cameras.iter().map(|camera| camera.id.as_str()).collect();
+    let export = if config.export.is_some() { "on" } else { "off" };
+    let name = request.file.as_ref().map_or_else(|| "no file".into(), |file| file.to_string_lossy());
+    let mut out = std::io::stdout();
+    let _ = writeln!(out, "{name}: cameras {}; export {export}", ids.join(", "));
+    // Of this machine, as it is now: no reason for another exit code.
+    match config.export.as_ref().map(|export| memory::forecast(export, ids.len())) {
+        Some(Ok(forecast)) => {
+            let _ = writeln!(out, "{}", forecast.line);
+            forecast.warnings.iter().for_each(|warning| say(&format!("vas-ingest: {warning}")));
+        }
+        Some(Err(error)) => {
+            say(&format!("vas-ingest: how much room there is for the export is not known: {error}"));
+        }
+        None => {}
+    }
+    EXIT_WELL
+}
+
+/// `print-config`: what is in effect, and who says so?
+pub(crate) fn print_config(request: &Request) -> u8 {
+    match Config::load_and_print(request, &Environment::of_process()) {
+        Ok((config, text)) => {
+            warn(&config);
+            let _ = std::io::stdout().write_all(text.as_bytes());
+            EXIT_WELL
+        }
+        Err(error) => refuse(&error),
+    }
+}
+
+fn warn(config: &Config) {
+    config.warnings.iter().for_each(|warning| say(&format!("vas-ingest: {warning}")));
+}
+
+fn refuse(error: &dyn std::error::Error) -> u8 {
+    say(&format!("vas-ingest: {error}"));
+    EXIT_USAGE
+}
