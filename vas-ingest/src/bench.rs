@@ -111,7 +111,8 @@ impl Loop {
         let tell = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
         let source = FileSource { path: file.to_owned(), repeat: false };
         let input = source.open(&Interrupt::new(Arc::default())).map_err(|error| tell(&error))?;
-        let stream = Stream::new(input, u64::MAX, KEY_WAIT).map_err(|error| tell(&error))?;
+        let stream =
+            Stream::new(input, crate::av::decoder::Decoding::ALL, KEY_WAIT).map_err(|error| tell(&error))?;
         let period = FramePeriod::new(stream.nominal_period());
         let counters = Arc::<Counters>::default();
         let export = match exporting {

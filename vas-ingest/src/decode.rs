@@ -3,12 +3,14 @@
 //! A decoder marks at best the picture that was hit, never those that refer to it, and FFmpeg's HEVC decoder marks nothing
 //! at all. So every sign of damage taints all that follows, until the picture has come anew ([`Taint`]). Whoever reads a damaged frame is told so; whoever wants none skips it.
 
+use crate::address::Skip;
 use crate::av::AvError;
-use crate::av::decoder::{Decoder, Received};
+use crate::av::decoder::{Decoder, Decoding, Received};
 use crate::av::frame::Frame;
 use crate::av::input::Input;
 use crate::av::packet::Packet;
 use crate::clock;
+use crate::config::CameraConfig;
 use crate::status::Counters;
 use std::time::{Duration, Instant};
 
@@ -43,12 +45,19 @@ pub(crate) struct Stream {
     draining: bool,
     key_wait: KeyWait,
     taint: Taint,
+    skip: Skip,
+}
+
+impl From<&CameraConfig> for Decoding {
+    fn from(camera: &CameraConfig) -> Self {
+        Self { max_pixels: camera.max_pixels, threads: camera.decoder_threads, skip: camera.skip }
+    }
 }
 
 impl Stream {
     /// `key_wait_limit`: after this long without a keyframe, decode what comes, marked as damaged.
-    pub(crate) fn new(input: Input, max_pixels: u64, key_wait_limit: Duration) -> Result<Self, AvError> {
-        let decoder = Decoder::open(&input, max_pixels)?;
+    pub(crate) fn new(input: Input, decoding: Decoding, key_wait_limit: Duration) -> Result<Self, AvError> {
+        let decoder = Decoder::open(&input, decoding)?;
         Ok(Self {
             input,
             decoder,
@@ -57,11 +66,15 @@ impl Stream {
             draining: false,
             key_wait: KeyWait::new(Instant::now() + key_wait_limit),
             taint: Taint::default(),
+            skip: decoding.skip,
         })
     }
 
-    /// The time between frames that the stream itself names, if it can be true.
+    /// The time between frames that the stream itself names, if it can be true. Where pictures are left out it names another one.
     pub(crate) fn nominal_period(&self) -> Option<Duration> {
+        if self.skip != Skip::None {
+            return None;
+        }
         self.input.frame_rates().into_iter().find_map(clock::plausible_period)
     }
 
@@ -380,7 +393,7 @@ mod tests {
     fn open(file: &crate::source::FileSource) -> Stream {
         let interrupt = crate::av::interrupt::Interrupt::new(std::sync::Arc::default());
         let input = file.open(&interrupt).unwrap();
-        Stream::new(input, u64::MAX, Duration::from_secs(10)).unwrap()
+        Stream::new(input, Decoding::ALL, Duration::from_secs(10)).unwrap()
     }
 
     fn frames(stream: &mut Stream) -> Vec<Decoded> {
@@ -409,6 +422,118 @@ mod tests {
         }
     }
 
+    /// 50 pictures in groups of 25, with B-frames that nothing refers to; the same for each codec.
+    fn clip_of_groups(
+        codec: &str,
+        parameters: &str,
+    ) -> Option<(tempfile::TempDir, crate::source::FileSource)> {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("clip.mp4");
+        let made = std::process::Command::new("ffmpeg")
+            .args(["-v", "error", "-f", "lavfi", "-i", "testsrc2=s=320x240:r=25:d=2"])
+            .args(["-c:v", codec, &format!("-{}-params", codec.trim_start_matches("lib")), parameters])
+            .args(["-pix_fmt", "yuv420p"])
+            .arg(&path)
+            .output();
+        match made {
+            Ok(made) => assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr)),
+            Err(why) => {
+                vas_test_support::skipped(&format!("no clip, the ffmpeg program cannot be started: {why}"));
+                return None;
+            }
+        }
+        Some((directory, crate::source::FileSource { path, repeat: false }))
+    }
+
+    fn open_with(file: &crate::source::FileSource, decoding: Decoding) -> Stream {
+        let interrupt = crate::av::interrupt::Interrupt::new(std::sync::Arc::default());
+        let input = file.open(&interrupt).unwrap();
+        Stream::new(input, decoding, Duration::from_secs(10)).unwrap()
+    }
+
+    /// What makes two pictures the same: their time and their luma.
+    fn fingerprint(frame: &Decoded) -> (Option<i64>, u64) {
+        let plane = frame.picture.plane(0, 320, 240).unwrap();
+        let sum = plane
+            .data
+            .iter()
+            .zip(1_u64..)
+            .fold(0, |sum: u64, (&byte, at)| sum.wrapping_add(u64::from(byte).wrapping_mul(at)));
+        (frame.pts_ns, sum)
+    }
+
+    const GROUPS: [(&str, &str); 2] = [
+        ("libx264", "keyint=25:min-keyint=25:scenecut=0:bframes=2:b-adapt=0:b-pyramid=none"),
+        (
+            "libx265",
+            "keyint=25:min-keyint=25:scenecut=0:bframes=2:b-adapt=0:b-pyramid=0:open-gop=0:log-level=error",
+        ),
+    ];
+
+    #[test]
+    fn of_a_group_of_pictures_only_those_are_decoded_that_are_asked_for() {
+        for (codec, parameters) in GROUPS {
+            let Some((_directory, file)) = clip_of_groups(codec, parameters) else { return };
+            let decode = |skip| frames(&mut open_with(&file, Decoding { skip, ..Decoding::ALL }));
+            let all = decode(Skip::None);
+            assert_eq!(all.len(), 50, "{codec}");
+            let all: Vec<_> = all.iter().map(fingerprint).collect();
+
+            let keyframes = decode(Skip::Keyframes);
+            assert!(keyframes.iter().all(|frame| frame.picture.is_key() && !frame.damaged), "{codec}");
+            let keyframes: Vec<_> = keyframes.iter().map(fingerprint).collect();
+            assert_eq!(keyframes, [all[0], all[25]], "{codec}");
+
+            // Each keyframe, and each third picture behind it: two B-frames between, and none behind the last of a group.
+            let nonref = decode(Skip::Nonref);
+            assert!(nonref.iter().all(|frame| !frame.damaged), "{codec}");
+            let nonref: Vec<_> = nonref.iter().map(fingerprint).collect();
+            assert_eq!(nonref.len(), 18, "{codec}");
+            assert!(nonref.iter().all(|frame| all.contains(frame)), "{codec}: a picture of its own");
+        }
+    }
+
+    #[test]
+    fn where_pictures_are_left_out_the_stream_does_not_know_their_period() {
+        let Some((_directory, file)) = clip() else { return };
+        for (skip, period) in
+            [(Skip::None, Some(Duration::from_millis(40))), (Skip::Nonref, None), (Skip::Keyframes, None)]
+        {
+            let stream = open_with(&file, Decoding { skip, ..Decoding::ALL });
+            assert_eq!(stream.nominal_period(), period);
+        }
+    }
+
+    #[test]
+    fn each_further_thread_delays_pictures_by_one_and_changes_none() {
+        for (codec, parameters) in GROUPS {
+            // Without reordering: what is late is late because of the threads.
+            let parameters = parameters.replace("bframes=2", "bframes=0");
+            let Some((_directory, file)) = clip_of_groups(codec, &parameters) else { return };
+            let mut expected = None;
+            for threads in 1..=4 {
+                let mut stream = open_with(&file, Decoding { threads, ..Decoding::ALL });
+                let counters = Counters::default();
+                let mut sent = 0;
+                let first = loop {
+                    match stream.next(&counters).unwrap() {
+                        Next::Frame(frame) => break frame,
+                        Next::Nothing => sent += 1,
+                        Next::Ended => panic!("no picture"),
+                    }
+                };
+                assert_eq!(sent, threads, "{codec}: packets before the first picture");
+                assert_eq!(stream.decoder.delay_packets(), threads - 1, "{codec}");
+                let pictures: Vec<_> = std::iter::once(first)
+                    .chain(frames(&mut stream))
+                    .map(|frame| fingerprint(&frame))
+                    .collect();
+                assert_eq!(pictures.len(), 50, "{codec}: those in hand come out at the end");
+                assert_eq!(*expected.get_or_insert_with(|| pictures.clone()), pictures, "{codec}: {threads}");
+            }
+        }
+    }
+
     #[test]
     fn a_frame_outlives_its_decoder_on_another_thread() {
         let Some((_directory, file)) = clip() else { return };
@@ -427,7 +552,8 @@ mod tests {
         let Some((_directory, file)) = clip() else { return };
         let interrupt = crate::av::interrupt::Interrupt::new(std::sync::Arc::default());
         let input = file.open(&interrupt).unwrap();
-        match Stream::new(input, 320 * 240 - 1, Duration::from_secs(10)) {
+        let decoding = Decoding { max_pixels: 320 * 240 - 1, ..Decoding::ALL };
+        match Stream::new(input, decoding, Duration::from_secs(10)) {
             Err(error) => assert_eq!(error.call, "avcodec_open2"),
             Ok(mut stream) => assert!(frames(&mut stream).is_empty()),
         }

@@ -250,7 +250,8 @@ mod tests {
         }
         let file = FileSource { path, repeat: false };
         let input = file.open(&Interrupt::new(Arc::default())).unwrap();
-        let mut stream = Stream::new(input, u64::MAX, Duration::from_secs(10)).unwrap();
+        let mut stream =
+            Stream::new(input, crate::av::decoder::Decoding::ALL, Duration::from_secs(10)).unwrap();
         loop {
             match stream.next(&Counters::default()).unwrap() {
                 Next::Frame(decoded) => return Some(decoded.picture),

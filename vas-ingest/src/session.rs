@@ -72,7 +72,7 @@ impl Session<'_> {
         let silence = longest.saturating_add(SILENCE_MARGIN);
         let opened = with_errors_held(|| {
             let input = self.config.source.open(silence, interrupt)?;
-            Ok(Stream::new(input, self.config.max_pixels, frame_timeout)?)
+            Ok(Stream::new(input, self.config.into(), frame_timeout)?)
         });
         let mut stream = match opened {
             (Ok(stream), _) => stream,
@@ -149,7 +149,7 @@ impl Session<'_> {
                     // With a decoder of its own: the file may be another one by now.
                     let opened = with_errors_held(|| {
                         let input = file.open(interrupt)?;
-                        Ok(Stream::new(input, self.config.max_pixels, frame_timeout)?)
+                        Ok(Stream::new(input, self.config.into(), frame_timeout)?)
                     });
                     match opened {
                         (Ok(again), _) => stream = again,

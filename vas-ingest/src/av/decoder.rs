@@ -4,9 +4,27 @@ use super::frame::Frame;
 use super::input::Input;
 use super::packet::Packet;
 use super::{AvError, check};
+use crate::address::Skip;
 use ffmpeg_sys_next as ff;
 use std::ffi::{CStr, c_int};
 use std::ptr::{self, NonNull};
+
+/// How packets are decoded.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Decoding {
+    /// Pictures with more pixels are refused.
+    pub(crate) max_pixels: u64,
+    /// 1: every picture comes out with its own packet. More decode several pictures at a time, each a picture later.
+    pub(crate) threads: u32,
+    /// Which pictures are left out.
+    pub(crate) skip: Skip,
+}
+
+#[cfg(any(test, feature = "bench"))]
+impl Decoding {
+    /// Everything, of any size, on one thread.
+    pub(crate) const ALL: Self = Self { max_pixels: u64::MAX, threads: 1, skip: Skip::None };
+}
 
 /// Owner of an `AVCodecContext`. Not `Send`: it stays with its input.
 pub(crate) struct Decoder {
@@ -26,9 +44,10 @@ pub(crate) enum Received {
 impl Decoder {
     /// `avcodec_open2` for the input's video.
     ///
-    /// One thread: every further one delays each picture by a frame, and cameras already run beside each other. Damaged
+    /// Further threads decode further pictures (frame threads), and never slices of one: so what a thread costs is the same with
+    /// every camera, one picture of delay. Most cameras send one slice a picture, where slice threads gain nothing. Damaged
     /// pictures that a decoder would rather hold back stay held back (no OUTPUT_CORRUPT).
-    pub(crate) fn open(input: &Input, max_pixels: u64) -> Result<Self, AvError> {
+    pub(crate) fn open(input: &Input, decoding: Decoding) -> Result<Self, AvError> {
         // SAFETY: the codec is a static object of the library.
         let ctx = unsafe { ff::avcodec_alloc_context3(input.codec()) };
         let ctx = NonNull::new(ctx).ok_or(AvError::out_of_memory("avcodec_alloc_context3"))?;
@@ -40,9 +59,19 @@ impl Decoder {
         let raw = ctx.as_ptr();
         let time_base = input.time_base();
         // SAFETY: the context is ours and not opened yet, which is when these fields are set.
-        unsafe { (*raw).thread_count = 1 };
+        unsafe { (*raw).thread_count = c_int::try_from(decoding.threads).unwrap_or(1) };
         // SAFETY: as above.
-        unsafe { (*raw).max_pixels = i64::try_from(max_pixels).unwrap_or(i64::MAX) };
+        unsafe { (*raw).thread_type = ff::FF_THREAD_FRAME };
+        // SAFETY: as above. A value of our headers goes into C; none comes out.
+        unsafe {
+            (*raw).skip_frame = match decoding.skip {
+                Skip::None => ff::AVDiscard::AVDISCARD_DEFAULT,
+                Skip::Nonref => ff::AVDiscard::AVDISCARD_NONREF,
+                Skip::Keyframes => ff::AVDiscard::AVDISCARD_NONKEY,
+            }
+        };
+        // SAFETY: as above.
+        unsafe { (*raw).max_pixels = i64::try_from(decoding.max_pixels).unwrap_or(i64::MAX) };
         // SAFETY: as above.
         unsafe {
             (*raw).pkt_timebase = ff::AVRational { num: time_base.numerator, den: time_base.denominator };
@@ -76,11 +105,17 @@ impl Decoder {
         unsafe { CStr::from_ptr(name) }.to_string_lossy().into_owned()
     }
 
-    /// How many packets a picture may come later than its own: the reordering that B-frames need.
+    /// How many packets a picture may come later than its own: the reordering that B-frames need, and the pictures that further
+    /// threads have in hand.
     pub(crate) fn delay_packets(&self) -> u32 {
         // SAFETY: the context is alive.
-        let delay = unsafe { (*self.ctx.as_ptr()).has_b_frames };
-        u32::try_from(delay).unwrap_or(0)
+        let reordered = unsafe { (*self.ctx.as_ptr()).has_b_frames };
+        // SAFETY: as above. Which kind of threads it has was decided when it was opened; some codecs have none.
+        let kind = unsafe { (*self.ctx.as_ptr()).active_thread_type };
+        // SAFETY: as above.
+        let threads = unsafe { (*self.ctx.as_ptr()).thread_count };
+        let in_hand = if kind & ff::FF_THREAD_FRAME == 0 { 0 } else { threads - 1 };
+        u32::try_from(reordered).unwrap_or(0) + u32::try_from(in_hand).unwrap_or(0)
     }
 
     /// `avcodec_send_packet`. False: full, [`Decoder::receive`] first and then send the same packet again.

@@ -151,8 +151,9 @@ impl Frame {
         }
         // SAFETY: `len` bytes from `first` lie inside the plane's buffer (checked above), which the frame keeps alive for
         // as long as the slice borrows it. All of them have a value, those between rows too: FFmpeg's pools zero a buffer when
-        // they make it (libavcodec/get_buffer.c), and a buffer that is a packet's was written by the demuxer. A decoder with
-        // one thread writes no picture that it has handed out.
+        // they make it (libavcodec/get_buffer.c), and a buffer that is a packet's was written by the demuxer. A decoder
+        // writes no picture that it has handed out: with several threads it hands out what a packet completed when the thread of
+        // that packet and of each before it have ended (libavcodec/pthread_frame.c), and later ones only read it.
         let data = unsafe { std::slice::from_raw_parts(first.as_ptr(), len) };
         Some(PlaneRef { data, stride_bytes })
     }

@@ -154,6 +154,9 @@ pub(crate) const OPEN_TIMEOUT_MS: Key = Key::number("open_timeout_ms", 100..=600
 pub(crate) const FRAME_TIMEOUT_MS: Key = Key::number("frame_timeout_ms", 100..=600_000, 10_000);
 /// 8192 x 4320: every camera of today, and no more than 100 MB a frame whatever a stream claims to be.
 pub(crate) const MAX_PIXELS: Key = Key::number("max_pixels", 1..=16_384 * 16_384, 8192 * 4320);
+/// The default of [`FRAME_TIMEOUT_MS`] where only keyframes are decoded: a whole group of pictures lies between two of them, and cameras
+/// that save bandwidth make it many seconds long.
+pub(crate) const KEYFRAME_TIMEOUT_MS: i64 = 60_000;
 pub(crate) const DECODER_THREADS: Key = Key::number("decoder_threads", 1..=16, 1);
 pub(crate) const SKIP: Key = Key::choice("skip", &["none", "nonref", "keyframes"]);
 

@@ -131,6 +131,13 @@ impl Settings {
         self.0.insert(key.name, Setting { value, origin });
     }
 
+    /// Another default, because of what another key is.
+    pub(crate) fn set_default(&mut self, key: &Key, value: Value) {
+        if self.get(key).is_none_or(|setting| setting.origin == Origin::BuiltIn) {
+            self.set(key, value, Origin::BuiltIn);
+        }
+    }
+
     /// Of a key that is a number and has a default.
     pub(crate) fn number(&self, key: &Key) -> u64 {
         match self.get(key).map(|setting| &setting.value) {

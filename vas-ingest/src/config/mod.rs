@@ -327,6 +327,10 @@ impl Build<'_> {
         let layers = [argument, &variables, table, self.environments_defaults, self.defaults];
         let mut settings = Settings::of(Table::Camera.keys(), &layers);
         settings.set(&keys::ID, Value::Text(id.to_string()), Origin::File(at.to_owned()));
+        let skip = settings.choice(&keys::SKIP)?;
+        if skip == Skip::Keyframes {
+            settings.set_default(&keys::FRAME_TIMEOUT_MS, Value::Number(keys::KEYFRAME_TIMEOUT_MS));
+        }
         let Some(url) = settings.get(&keys::URL).cloned() else {
             return match at {
                 environment::CAMERAS_VARIABLE => fail(format!(
@@ -397,7 +401,7 @@ impl Build<'_> {
             frame_timeout: Duration::from_millis(settings.number(&keys::FRAME_TIMEOUT_MS)),
             max_pixels: settings.number(&keys::MAX_PIXELS),
             decoder_threads: u32::try_from(settings.number(&keys::DECODER_THREADS)).unwrap_or(1),
-            skip: settings.choice(&keys::SKIP)?,
+            skip,
         });
         self.cameras.push(LoadedCamera { settings, credentials });
         Ok(())

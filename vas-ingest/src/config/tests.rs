@@ -522,7 +522,7 @@ fn the_names_of_choices_are_those_of_their_types() {
         assert_eq!(parse(names[0]), Ok(format!("{:?}", T::default())), "{}", key.name);
     }
     names::<ExportWhen>(&keys::WHEN);
-    names::<crate::address::Transport>(&keys::TRANSPORT);
+    names::<Transport>(&keys::TRANSPORT);
     names::<crate::address::RtspClient>(&keys::RTSP_CLIENT);
     names::<Skip>(&keys::SKIP);
 }
@@ -634,6 +634,18 @@ fn a_password_in_a_url_is_taken_out_with_a_warning() {
     assert_eq!(told.count(), 1, "{warnings:?}");
     let text = "[[camera]]\nid = \"a\"\nurl = \"rtsp://u@h/s\"\n";
     assert!(load(text).unwrap().warnings.is_empty());
+}
+
+#[test]
+fn where_only_keyframes_are_decoded_a_minute_may_lie_between_two_frames() {
+    let timeout = |more: &str| {
+        let text = format!("[[camera]]\nid = \"a\"\nurl = \"rtsp://h/s\"\n{more}\n");
+        load(&text).unwrap().cameras[0].frame_timeout
+    };
+    assert_eq!(timeout("skip = \"nonref\""), Duration::from_secs(10));
+    assert_eq!(timeout("skip = \"keyframes\""), Duration::from_secs(60));
+    // What somebody says is what holds.
+    assert_eq!(timeout("skip = \"keyframes\"\nframe_timeout_ms = 10000"), Duration::from_secs(10));
 }
 
 #[test]
