@@ -1,9 +1,9 @@
 //! The commands that look at a configuration and start nothing.
 
-use crate::{EXIT_USAGE, EXIT_WELL, say};
+use crate::{EXIT_FAILED, EXIT_USAGE, EXIT_WELL, say};
 use std::io::Write;
-use vas_ingest::config::{Config, Environment, Request};
-use vas_ingest::memory;
+use vas_ingest::config::{CameraConfig, Config, Environment, ProbeRequest, Request};
+use vas_ingest::{memory, probe};
 
 /// `check-config`: is it right, and what will it cost?
 pub(crate) fn check_config(request: &Request) -> u8 {
@@ -41,6 +41,23 @@ pub(crate) fn print_config(request: &Request) -> u8 {
         }
         Err(error) => refuse(&error),
     }
+}
+
+/// `probe`: what does this camera offer?
+pub(crate) fn probe(request: &ProbeRequest, json: bool) -> u8 {
+    let (camera, warnings) = match CameraConfig::of_probe(request, &Environment::of_process()) {
+        Ok(camera) => camera,
+        Err(error) => return refuse(&error),
+    };
+    warnings.iter().for_each(|warning| say(&format!("vas-ingest: {warning}")));
+    let found = probe::probe(&camera, request.transport.is_some());
+    let text = if json {
+        serde_json::to_string_pretty(&found).map(|text| text + "\n").unwrap_or_default()
+    } else {
+        found.text()
+    };
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    if found.works() { EXIT_WELL } else { EXIT_FAILED }
 }
 
 fn warn(config: &Config) {

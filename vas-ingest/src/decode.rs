@@ -46,6 +46,7 @@ pub(crate) struct Stream {
     key_wait: KeyWait,
     taint: Taint,
     skip: Skip,
+    received_bytes: u64,
 }
 
 impl From<&CameraConfig> for Decoding {
@@ -67,6 +68,7 @@ impl Stream {
             key_wait: KeyWait::new(Instant::now() + key_wait_limit),
             taint: Taint::default(),
             skip: decoding.skip,
+            received_bytes: 0,
         })
     }
 
@@ -81,6 +83,16 @@ impl Stream {
     /// The codec's short name.
     pub(crate) fn codec_name(&self) -> String {
         self.decoder.codec_name()
+    }
+
+    /// Bytes of all packets so far.
+    pub(crate) fn received_bytes(&self) -> u64 {
+        self.received_bytes
+    }
+
+    /// How many packets a picture may come later than its own.
+    pub(crate) fn delay_packets(&self) -> u32 {
+        self.decoder.delay_packets()
     }
 
     /// Reads and decodes until there is something to say. Errors are the input's: a packet that cannot be decoded is
@@ -107,6 +119,7 @@ impl Stream {
                 return Ok(Next::Nothing);
             }
             counters.received.add(1);
+            self.received_bytes += self.packet.len_bytes();
             let lost = self.input.take_lost_packets();
             counters.packets_lost.add(lost);
             self.taint.packet(self.packet.is_key(), lost > 0 || self.packet.is_corrupt());

@@ -25,6 +25,7 @@
 //! | `status` | counters, and the line that tells them |
 //! | [`report`], [`status_file`], `metrics`, `telling` | what the server tells of itself: the file of `vas-ingest status`, the lock beside it, metrics |
 //! | `bench` | the path of a frame driven by hand; only with the feature of that name, for `bench/` |
+//! | [`probe`] | what a camera offers, asked once |
 //! | [`redact`] | text from outside without passwords |
 //! | `av` | FFmpeg, and all of this crate's unsafe code |
 
@@ -44,6 +45,7 @@ pub mod memory;
 mod metrics;
 mod notify;
 mod path;
+pub mod probe;
 pub mod redact;
 mod reload;
 pub mod report;

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use stderr::Stderr;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
-use vas_ingest::config::{Config, EXPORT_ENABLED_VARIABLE, Environment, Request};
+use vas_ingest::config::{Config, EXPORT_ENABLED_VARIABLE, Environment, ProbeRequest, Request};
 use vas_ingest::memory;
 use vas_ingest::redact;
 use vas_ingest::server::{Ended, Server, StartError};
@@ -87,6 +87,9 @@ enum Command {
     CheckConfig(Chosen),
     /// Prints the configuration in effect as a configuration file, with where each value comes from; without passwords.
     PrintConfig(Chosen),
+    /// Asks a camera what it offers, over which transports, and what it will cost. User name and password: VAS_PROBE_USERNAME and
+    /// VAS_PROBE_PASSWORD, or the options; never in the URL.
+    Probe(Probe),
     /// Prints what a camera takes of the shared memory and of the server's, by size of its pictures and number of slots.
     Memory,
 }
@@ -103,6 +106,31 @@ struct Chosen {
     /// Base directory of the export.
     #[arg(long, value_name = "DIR")]
     base: Option<PathBuf>,
+}
+
+#[derive(clap::Args)]
+struct Probe {
+    /// rtsp://.. (never with a password in it) or a video file.
+    #[arg(value_name = "URL_OR_FILE")]
+    place: String,
+    /// The one transport to try; without it tcp and udp are tried.
+    #[arg(long, value_parser = ["tcp", "udp", "auto"])]
+    transport: Option<String>,
+    /// Whose RTSP client talks to the camera.
+    #[arg(long, value_parser = ["ffmpeg", "retina"])]
+    rtsp_client: Option<String>,
+    /// User name.
+    #[arg(long, value_name = "NAME")]
+    username: Option<String>,
+    /// A file with the password.
+    #[arg(long, value_name = "FILE")]
+    password_file: Option<PathBuf>,
+    /// How long a transport may take to connect, and again to its first picture.
+    #[arg(long, value_name = "MS", default_value_t = 10_000)]
+    timeout_ms: u64,
+    /// For programs.
+    #[arg(long)]
+    json: bool,
 }
 
 impl From<Chosen> for Request {
@@ -129,6 +157,18 @@ fn main() -> ExitCode {
         Command::Run(chosen) => run(&chosen.into()),
         Command::Status { json, watch, file, config } => status(json, watch, file, config),
         Command::CheckConfig(chosen) => commands::check_config(&chosen.into()),
+        Command::Probe(probe) => {
+            let json = probe.json;
+            let request = ProbeRequest {
+                place: probe.place,
+                username: probe.username,
+                password_file: probe.password_file,
+                transport: probe.transport,
+                rtsp_client: probe.rtsp_client,
+                timeout_ms: probe.timeout_ms,
+            };
+            commands::probe(&request, json)
+        }
         Command::PrintConfig(chosen) => commands::print_config(&chosen.into()),
         Command::Memory => {
             let _ = std::io::stdout().write_all(memory::table().as_bytes());

@@ -122,8 +122,13 @@ pub fn table() -> String {
     text
 }
 
+/// What a picture of this size takes with the default number of slots; None: a size that cannot be exported.
+pub(crate) fn of_picture(width: u32, height: u32) -> Option<CameraMemory> {
+    ExporterConfig::new("").memory(PictureFormat::new(width, height, Color::UNSPECIFIED))
+}
+
 /// `8.9 MiB`, `23.5 GiB`.
-fn human(bytes: u64) -> String {
+pub(crate) fn human(bytes: u64) -> String {
     let mib = bytes as f64 / f64::from(1 << 20);
     if mib < 1024.0 { format!("{mib:.1} MiB") } else { format!("{:.1} GiB", mib / 1024.0) }
 }

@@ -318,6 +318,62 @@ fn the_configuration_in_effect_is_printed_with_where_it_comes_from_and_is_a_conf
 }
 
 #[test]
+fn a_probe_tells_what_a_file_is_and_what_it_costs() {
+    let directory = tempfile::tempdir().unwrap();
+    let Some(clip) = clip(directory.path()) else { return };
+    let output = program().arg("probe").arg(&clip).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let text = String::from_utf8(output.stdout).unwrap();
+    for line in [
+        "  file       works; first picture after ",
+        "  video      h264 160x120 yuv420p, range ",
+        "  pictures   25.0/s, ",
+        "  memory     ",
+        "  cpu        ",
+    ] {
+        assert!(text.lines().any(|found| found.starts_with(line)), "no {line:?} in:\n{text}");
+    }
+    let output = program().arg("probe").arg(&clip).arg("--json").output().unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let video = &json["video"];
+    assert_eq!((video["width"].as_u64(), video["height"].as_u64()), (Some(160), Some(120)), "{json}");
+    assert_eq!((video["frames"].as_u64(), video["codec"].as_str()), (Some(25), Some("h264")), "{json}");
+    assert!(video["cpu_ms_per_frame"].as_f64().is_some_and(|ms| ms > 0.0), "{json}");
+}
+
+#[test]
+fn a_probe_that_finds_nothing_says_why_for_each_transport() {
+    // A port that was free a moment ago, and one that takes connections and never says a word.
+    let dead = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent_address = silent.local_addr().unwrap();
+    for (address, sentence) in [(dead, "Connection refused"), (silent_address, "no answer within 0.3 s")] {
+        let place = format!("rtsp://{address}/s");
+        let output = program().args(["probe", &place, "--timeout-ms", "300"]).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+        let text = String::from_utf8(output.stdout).unwrap();
+        for transport in ["tcp", "udp"] {
+            let line = text.lines().find(|line| line.trim_start().starts_with(transport)).unwrap();
+            assert!(line.contains("does not work: ") && line.contains(sentence), "{text}");
+        }
+        assert_eq!(text.lines().count(), 3, "{text}");
+    }
+    for (arguments, sentence) in [
+        (
+            &["rtsp://admin:hunter2@127.0.0.1/s"][..],
+            "put it into VAS_PROBE_PASSWORD, or into a file and give",
+        ),
+        (&["none.mp4"], "probe: open none.mp4: No such file or directory"),
+        (&["gopher://h/"], "probe: gopher:// is not supported: give rtsp://HOST/PATH"),
+        (&["rtsp://h/s", "--timeout-ms", "1"], "--timeout-ms: open_timeout_ms is 1, it can be 100 to 600000"),
+        (&["rtsp://h/s", "--password-file", "none"], "--password-file: password_file none: No such file"),
+    ] {
+        let told = refusal(program().arg("probe").args(arguments), 2);
+        assert!(told.contains(sentence) && !told.contains("hunter2"), "{told}");
+    }
+}
+
+#[test]
 fn what_a_camera_costs_is_told_by_a_command_and_by_the_check_of_a_configuration() {
     let output = program().arg("memory").output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
@@ -718,7 +774,7 @@ fn help_says_what_there_is() {
     let output = program().arg("--help").output().unwrap();
     assert_eq!(output.status.code(), Some(0));
     let text = String::from_utf8(output.stdout).unwrap();
-    for part in ["run", "check-config", "AI_FRAME_EXPORT_ENABLED", "Exit status"] {
+    for part in ["run", "check-config", "print-config", "probe", "AI_FRAME_EXPORT_ENABLED", "Exit status"] {
         assert!(text.contains(part), "{text}");
     }
 }

@@ -27,6 +27,12 @@ impl Packet {
         self.flags() & ff::AV_PKT_FLAG_CORRUPT != 0
     }
 
+    /// Its bytes.
+    pub(crate) fn len_bytes(&self) -> u64 {
+        // SAFETY: as in `flags`.
+        u64::try_from(unsafe { (*self.raw.as_ptr()).size }).unwrap_or(0)
+    }
+
     fn flags(&self) -> c_int {
         // SAFETY: the packet is alive while self is, and `&self` means that nothing writes it.
         unsafe { (*self.raw.as_ptr()).flags }

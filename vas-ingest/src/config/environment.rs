@@ -15,10 +15,8 @@ use vas_shm_proto::CameraId;
 /// Names cameras that no file has: `front,yard`.
 pub const CAMERAS_VARIABLE: &str = "VAS_CAMERAS";
 
-/// The user name for `vas-ingest probe`.
-pub const PROBE_USERNAME_VARIABLE: &str = "VAS_PROBE_USERNAME";
-/// The password for `vas-ingest probe`, which nobody may put on a command line.
-pub const PROBE_PASSWORD_VARIABLE: &str = "VAS_PROBE_PASSWORD";
+/// What the variables of the camera begin with that `vas-ingest probe` asks: it is a camera as any other.
+pub(super) const PROBE_PREFIX: &str = "VAS_PROBE";
 
 /// What systemd's `LoadCredential=` and its like are read from.
 pub(super) const CREDENTIALS_VARIABLE: &str = "CREDENTIALS_DIRECTORY";
@@ -27,8 +25,7 @@ pub(super) const CREDENTIALS_VARIABLE: &str = "CREDENTIALS_DIRECTORY";
 const OURS: [&str; 2] = ["VAS_", "AI_FRAME_EXPORT"];
 
 /// Variables of this program that name no key.
-const OTHERS: [&str; 5] =
-    [CAMERAS_VARIABLE, "VAS_LOG", "VAS_LOG_FORMAT", PROBE_USERNAME_VARIABLE, PROBE_PASSWORD_VARIABLE];
+const OTHERS: [&str; 3] = [CAMERAS_VARIABLE, "VAS_LOG", "VAS_LOG_FORMAT"];
 
 /// Variables of this project's tests and tools; a server that one of them starts has nothing to say about them.
 const OF_TOOLS: [&str; 4] = ["VAS_TEST_", "VAS_CLIPS", "VAS_MODEL", "VAS_NO_SKIP"];
@@ -115,6 +112,7 @@ impl Environment {
             known.extend(table.keys().iter().flat_map(|key| key.variables(prefix(table))));
         }
         known.extend(defaults_keys().flat_map(|key| key.variables(prefix(Table::Defaults))));
+        known.extend(camera_keys().flat_map(|key| key.variables(PROBE_PREFIX)));
         for id in cameras {
             known.extend(camera_keys().flat_map(|key| key.variables(&camera_prefix(*id))));
         }

@@ -155,6 +155,70 @@ impl Config {
     }
 }
 
+/// What the command line of `vas-ingest probe` says.
+#[derive(Clone, Debug, Default)]
+pub struct ProbeRequest {
+    /// The address or the file.
+    pub place: String,
+    /// `--username`.
+    pub username: Option<String>,
+    /// `--password-file`.
+    pub password_file: Option<PathBuf>,
+    /// `--transport`.
+    pub transport: Option<String>,
+    /// `--rtsp-client`.
+    pub rtsp_client: Option<String>,
+    /// `--timeout-ms`, for connecting and for the first frame alike.
+    pub timeout_ms: u64,
+}
+
+impl CameraConfig {
+    /// The camera that `vas-ingest probe` asks. Each of its keys has a variable, `VAS_PROBE_<KEY>`; no file has a word.
+    ///
+    /// # Errors
+    /// One sentence about the first thing that is wrong.
+    pub fn of_probe(request: &ProbeRequest, environment: &Environment) -> Result<(Self, Vec<String>)> {
+        if !redact::is_like_an_address(&request.place) && redact::holds_password(&request.place) {
+            return fail(format!(
+                "a password on the command line can be read by every user of this machine: put it into {}_PASSWORD, or \
+                 into a file and give --password-file",
+                environment::PROBE_PREFIX
+            ));
+        }
+        let mut said = Layer::default();
+        let mut say = |key: &keys::Key, argument: &str, value: Option<Value>| {
+            if let Some(value) = value {
+                said.set(key, value, Origin::Argument(argument.to_owned()));
+            }
+        };
+        let text = |text: &Option<String>| text.clone().map(Value::Text);
+        say(&keys::URL, "probe", Some(Value::Text(request.place.clone())));
+        say(&keys::USERNAME, "--username", text(&request.username));
+        say(&keys::PASSWORD_FILE, "--password-file", request.password_file.clone().map(Value::Path));
+        say(&keys::TRANSPORT, "--transport", text(&request.transport));
+        say(&keys::RTSP_CLIENT, "--rtsp-client", text(&request.rtsp_client));
+        let timeout_ms = i64::try_from(request.timeout_ms).unwrap_or(i64::MAX);
+        layers::check_number(&keys::OPEN_TIMEOUT_MS, timeout_ms, &Origin::Argument("--timeout-ms".into()))?;
+        say(&keys::OPEN_TIMEOUT_MS, "--timeout-ms", Some(Value::Number(timeout_ms)));
+        let variables = environment.layer(environment::PROBE_PREFIX, Table::Camera.keys())?;
+        let nothing = Layer::default();
+        let mut build = Build {
+            file: &File { name: None, text: "" },
+            environment,
+            environments_defaults: &nothing,
+            defaults: &nothing,
+            configs: Vec::new(),
+            cameras: Vec::new(),
+            warnings: Vec::new(),
+        };
+        let id = CameraId::new("probe").or_else(|_| fail("probe is no camera id"))?;
+        build.camera_with(id, &said, &variables, &nothing, "probe")?;
+        let warnings = build.warnings;
+        let camera = build.configs.pop();
+        camera.map(|camera| (camera, warnings)).ok_or_else(|| ConfigError("there is no camera".into()))
+    }
+}
+
 /// A configuration, and how it came about.
 struct Loaded {
     config: Config,
@@ -324,7 +388,18 @@ impl Build<'_> {
     /// A camera of which the command line says `argument` and the file `table`. `at`: where it is first heard of.
     fn camera(&mut self, id: CameraId, argument: &Layer, table: &Layer, at: &str) -> Result<()> {
         let variables = self.environment.layer(&environment::camera_prefix(id), Table::Camera.keys())?;
-        let layers = [argument, &variables, table, self.environments_defaults, self.defaults];
+        self.camera_with(id, argument, &variables, table, at)
+    }
+
+    fn camera_with(
+        &mut self,
+        id: CameraId,
+        argument: &Layer,
+        variables: &Layer,
+        table: &Layer,
+        at: &str,
+    ) -> Result<()> {
+        let layers = [argument, variables, table, self.environments_defaults, self.defaults];
         let mut settings = Settings::of(Table::Camera.keys(), &layers);
         settings.set(&keys::ID, Value::Text(id.to_string()), Origin::File(at.to_owned()));
         let skip = settings.choice(&keys::SKIP)?;
@@ -355,12 +430,12 @@ impl Build<'_> {
             Err(why) => return refuse(why),
         };
         let is_file = matches!(place, Place::File(_));
-        refuse_useless(id, is_file, &[argument, &variables, table])?;
+        refuse_useless(id, is_file, &[argument, variables, table])?;
         let mut credentials = None;
         let source = match place {
             Place::File(path) => {
                 if let Err(why) = place::check_file(&path) {
-                    return url.refuse(format!("camera {id}: {why}"));
+                    return url.refuse(if at == "probe" { why } else { format!("camera {id}: {why}") });
                 }
                 settings.set(&keys::URL, Value::Path(path.clone()), url.origin.clone());
                 Source::File(FileSource { path, repeat: settings.switch(&keys::LOOP) })
@@ -375,7 +450,7 @@ impl Build<'_> {
                 }
                 settings.set(&keys::URL, Value::Text(address.to_string()), url.origin.clone());
                 let places = Places {
-                    own: vec![argument, &variables],
+                    own: vec![argument, variables],
                     file: vec![table, self.environments_defaults, self.defaults],
                     url: &url,
                 };

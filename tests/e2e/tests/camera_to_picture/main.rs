@@ -4,6 +4,7 @@ mod attach;
 mod export_off;
 mod gstreamer;
 mod life;
+mod probe;
 mod readers;
 mod refusals;
 mod same_pictures;
