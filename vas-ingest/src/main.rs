@@ -11,6 +11,7 @@ use std::ffi::c_int;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 use stderr::Stderr;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
@@ -87,6 +88,18 @@ enum Command {
     CheckConfig(Chosen),
     /// Prints the configuration in effect as a configuration file, with where each value comes from; without passwords.
     PrintConfig(Chosen),
+    /// Asks the running server to read its configuration again, and tells what became of it.
+    Reload {
+        /// The server's status file.
+        #[arg(long, value_name = "STATUS_FILE", conflicts_with = "config")]
+        file: Option<PathBuf>,
+        /// Its configuration, which says where the status file is; checked before the server is asked.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// How long to wait for its answer.
+        #[arg(long, value_name = "MS", default_value_t = 10_000)]
+        timeout_ms: u64,
+    },
     /// Asks a camera what it offers, over which transports, and what it will cost. User name and password: VAS_PROBE_USERNAME and
     /// VAS_PROBE_PASSWORD, or the options; never in the URL.
     Probe(Probe),
@@ -157,6 +170,9 @@ fn main() -> ExitCode {
         Command::Run(chosen) => run(&chosen.into()),
         Command::Status { json, watch, file, config } => status(json, watch, file, config),
         Command::CheckConfig(chosen) => commands::check_config(&chosen.into()),
+        Command::Reload { file, config, timeout_ms } => {
+            commands::reload(file, config, Duration::from_millis(timeout_ms))
+        }
         Command::Probe(probe) => {
             let json = probe.json;
             let request = ProbeRequest {

@@ -373,6 +373,103 @@ fn a_probe_that_finds_nothing_says_why_for_each_transport() {
     }
 }
 
+/// A process that answers SIGHUP as a server does: it replaces its status file by one with an answer.
+fn reloadable(directory: &Path, answer: &str) -> (Running, PathBuf) {
+    let status = directory.join("status.json");
+    let script = "trap 'cp \"$0.answer\" \"$0.new\" && mv \"$0.new\" \"$0\"; echo HUP >&2' HUP; \
+                  echo READY >&2; while :; do sleep 0.02; done";
+    let mut command = Command::new("sh");
+    command
+        .arg("-c")
+        .arg(script)
+        .arg(&status)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    let mut running = Running::start(&mut command);
+    running.wait_for_line("READY");
+    let pid = running.child.id();
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let ticks = stat.rsplit_once(") ").unwrap().1.split(' ').nth(19).unwrap().to_owned();
+    let text = |reload: &str| {
+        format!(
+            "{{\"version\":1,\"server\":{{\"pid\":{pid},\"start_ticks\":{ticks}}},\"reload\":{reload},\"cameras\":[]}}"
+        )
+    };
+    let earlier = "{\"at_unix_ms\":1,\"ok\":true,\"sentence\":\"an earlier one\"}";
+    std::fs::write(&status, text(earlier)).unwrap();
+    std::fs::write(directory.join("status.json.answer"), text(answer)).unwrap();
+    (running, status)
+}
+
+fn reload(arguments: &[&str]) -> Output {
+    program().arg("reload").args(arguments).output().unwrap()
+}
+
+#[test]
+fn a_reload_tells_what_became_of_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_server, status) =
+        reloadable(directory.path(), "{\"at_unix_ms\":2,\"ok\":true,\"sentence\":\"1 camera changed\"}");
+    let text =
+        format!("[server]\nstatus_file = {status:?}\n[[camera]]\nid = \"a\"\nurl = \"rtsp://127.0.0.1/s\"\n");
+    let file = configuration(directory.path(), &text);
+    let output = reload(&["--config", file.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "1 camera changed\n");
+
+    let (_server, status) =
+        reloadable(directory.path(), "{\"at_unix_ms\":2,\"ok\":false,\"sentence\":\"line 3 is wrong\"}");
+    let output = reload(&["--file", status.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert_eq!(stderr(&output), "vas-ingest: the server did not reload: line 3 is wrong\n");
+}
+
+#[test]
+fn a_reload_that_nobody_answers_is_told_and_no_other_process_is_signalled() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut server, status) = reloadable(directory.path(), "null");
+    let name = status.to_str().unwrap();
+    let told = |arguments: &[&str]| {
+        let output = reload(arguments);
+        assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+        stderr(&output)
+    };
+    let sentence = told(&["--file", name, "--timeout-ms", "300"]);
+    assert!(
+        sentence.contains("was asked to reload, and ") && sentence.contains("within 0.3 s"),
+        "{sentence}"
+    );
+    server.wait_for_line("HUP");
+
+    // Another process by now: it has the number, and began at another time.
+    let text = std::fs::read_to_string(&status).unwrap();
+    std::fs::write(&status, text.replace("\"start_ticks\":", "\"start_ticks\":1")).unwrap();
+    let sentence = told(&["--file", name]);
+    assert!(sentence.contains(" is gone; start it, or give --file"), "{sentence}");
+    std::fs::write(&status, &text).unwrap();
+    server.child.kill().unwrap();
+    assert!(!server.log().contains("HUP\nHUP"), "it was signalled once");
+    // Ended, and not waited for yet: its number is still its own.
+    let sentence = told(&["--file", name]);
+    assert!(sentence.contains(" is gone; start it, or give --file"), "{sentence}");
+
+    for (text, expected) in
+        [("", "is not the status file"), ("{\"server\":{\"pid\":0,\"start_ticks\":0}}", "names no process")]
+    {
+        std::fs::write(&status, text).unwrap();
+        let sentence = told(&["--file", name]);
+        assert!(sentence.contains(expected), "{sentence}");
+    }
+    std::fs::remove_file(&status).unwrap();
+    let sentence = told(&["--file", name]);
+    assert!(sentence.contains("No such file") && sentence.contains("[server] status_file"), "{sentence}");
+    // A configuration that nobody could load is refused before anybody is asked.
+    let file = configuration(directory.path(), "[export]\nenabeld = true\n");
+    let sentence = refusal(program().args(["reload", "--config"]).arg(&file), 2);
+    assert!(sentence.contains("line 2: unknown key \"enabeld\""), "{sentence}");
+}
+
 #[test]
 fn what_a_camera_costs_is_told_by_a_command_and_by_the_check_of_a_configuration() {
     let output = program().arg("memory").output().unwrap();

@@ -1,4 +1,8 @@
-//! The commands that look at a configuration and start nothing.
+//! The commands beside `run`: they look at a configuration, a camera or a running server, and start nothing.
+
+mod reload;
+
+pub(crate) use reload::reload;
 
 use crate::{EXIT_FAILED, EXIT_USAGE, EXIT_WELL, say};
 use std::io::Write;
