@@ -27,6 +27,7 @@ mod process;
 mod release;
 mod run;
 mod sanitize;
+mod scale;
 mod setup;
 mod test;
 mod torture;
@@ -125,6 +126,8 @@ enum Verb {
     },
     /// What the export adds to a decoded frame: instructions, system calls, allocations; fails if it is more than it may be
     Cost(cost::Options),
+    /// What a server of 1, 16 and 64 cameras takes: threads, descriptors, memory, processor time; fails if it is no straight line
+    Scale(scale::Options),
     /// How soon a reader of an idle camera has its first frame, and how soon the camera is idle again after it was killed
     Attach(attach::Options),
     /// The algorithm as shipped under model checkers, and mutants that have to be caught
@@ -176,6 +179,7 @@ fn carry_out(verb: Verb) -> Outcome {
         Verb::Isolation(options) => isolation::command(&workspace()?, &options),
         Verb::Bench { verb } => bench::command(&workspace()?, &verb),
         Verb::Cost(options) => cost::command(&workspace()?, &options),
+        Verb::Scale(options) => scale::command(&workspace()?, &options),
         Verb::Attach(options) => attach::command(&workspace()?, &options),
         Verb::Model { long } => model::command(&workspace()?, long),
         Verb::Sanitize(options) => sanitize::command(&workspace()?, &options),
