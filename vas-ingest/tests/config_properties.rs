@@ -284,7 +284,7 @@ proptest! {
         prop_assert_eq!(config.export.is_some(), switch.or(enabled).unwrap_or(false));
         if let Some(export) = &config.export {
             let base = base.map_or_else(|| "/dev/shm/vas".to_owned(), |base| format!("/dev/shm/{base}"));
-            prop_assert_eq!(&export.base, std::path::Path::new(&base));
+            prop_assert_eq!(&export.base, Path::new(&base));
             prop_assert_eq!((export.group, export.slots.get()), (gid, slots.unwrap_or(3)));
         }
         prop_assert_eq!(config.cameras.len(), cameras.len());
