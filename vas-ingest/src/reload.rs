@@ -84,17 +84,15 @@ impl Done {
 mod tests {
     use super::*;
     use crate::address::RtspClient;
-    use crate::config::{Config, Request};
+    use crate::config::{Config, Environment, Request};
 
     fn camera(text: &str) -> CameraConfig {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("vas.toml");
         std::fs::write(&file, format!("[[camera]]\nid = \"a\"\n{text}")).unwrap();
-        let mut config = Config::load(
-            &Request { file: Some(file), ..Request::default() },
-            &crate::config::Environment::default(),
-        )
-        .unwrap();
+        let mut config =
+            Config::load(&Request { file: Some(file), ..Request::default() }, &Environment::default())
+                .unwrap();
         config.cameras.remove(0)
     }
 

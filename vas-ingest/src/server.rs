@@ -627,7 +627,7 @@ fn tell_memory(export: &ExportConfig, cameras: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Request;
+    use crate::config::{Environment, Request};
 
     #[test]
     fn after_a_pause_there_is_one_summary_of_all_that_time() {
@@ -654,7 +654,7 @@ mod tests {
     fn a_camera_that_panics_leaves_the_others_alone_and_is_tried_again() {
         let arguments = ["bad=rtsp://127.0.0.1/s", "good=rtsp://127.0.0.1/s"];
         let request = Request { cameras: arguments.map(str::to_owned).to_vec(), ..Request::default() };
-        let config = Config::load(&request, &crate::config::Environment::default()).unwrap();
+        let config = Config::load(&request, &Environment::default()).unwrap();
         let mut server = Server::start(Config { cameras: Vec::new(), ..config.clone() }).unwrap();
         let [bad, good] = config.cameras.try_into().unwrap();
         let mut tries = 0;

@@ -1,5 +1,6 @@
 //! One connection to a camera: from opening its source to the end of it, whatever ends it.
 
+use crate::address::Skip;
 use crate::av::AvError;
 use crate::av::frame::pixel_format_name;
 use crate::av::input::OpenError;
@@ -85,6 +86,11 @@ impl Session<'_> {
             Source::File(_) => Some(Pacer::new(nominal)),
             Source::Rtsp(_) => None,
         };
+        let only_keyframes = self.config.skip == Skip::Keyframes;
+        if only_keyframes {
+            // How long its groups of pictures are is not known, and may change: the deadline alone says that one is overdue.
+            self.vitals.on(Event::FramePeriod(frame_timeout));
+        }
         let mut first_frame_at: Option<Instant> = None;
         let mut frames_since_start = 0_u64;
         interrupt.arm(frame_timeout * FIRST_FRAME_TIMEOUTS);
@@ -123,7 +129,9 @@ impl Session<'_> {
                     if self.vitals.frame(frame.timestamp_ns) {
                         self.path.was_stalled();
                     }
-                    if let Some(period) = self.path.take(frame, &mut period) {
+                    if let Some(period) = self.path.take(frame, &mut period)
+                        && !only_keyframes
+                    {
                         self.vitals.on(Event::FramePeriod(period));
                     }
                 }

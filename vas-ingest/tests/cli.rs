@@ -426,6 +426,76 @@ fn a_reload_tells_what_became_of_it() {
 }
 
 #[test]
+fn a_real_server_reloads_and_its_answer_is_printed() {
+    let directory = tempfile::tempdir().unwrap();
+    let Some(clip) = clip(directory.path()) else { return };
+    let status = directory.path().join("status.json");
+    let text = |more: &str| {
+        format!(
+            "[server]\nstatus_file = {status:?}\n[[camera]]\nid = \"a\"\nurl = {clip:?}\nloop = true\n{more}"
+        )
+    };
+    let file = configuration(directory.path(), &text(""));
+    let name = file.to_str().unwrap();
+    let mut server = Running::start(&mut run_with(&["--config", name]));
+    server.wait_for_line("live:");
+    let deadline = Instant::now() + PATIENCE;
+    while !status.exists() {
+        assert!(Instant::now() < deadline, "no status file; seen: {:#?}", server.seen);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let said = |output: Output| (output.status.code(), String::from_utf8(output.stdout).unwrap());
+    let (code, nothing) = said(reload(&["--config", name]));
+    assert_eq!(code, Some(0), "{nothing}");
+    configuration(directory.path(), &text("ring_frames = 9\n"));
+    let (code, changed) = said(reload(&["--config", name]));
+    assert_eq!(code, Some(0), "{changed}");
+    assert_ne!(changed, nothing, "one of them started a camera again");
+    // What only the server finds out: this program would refuse a file that cannot be read at all.
+    configuration(directory.path(), "[export]\nenabeld = true\n");
+    let output = reload(&["--file", status.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert!(stderr(&output).contains("line 2: unknown key \"enabeld\""), "{}", stderr(&output));
+    server.signal(rustix::process::Signal::TERM);
+    assert_eq!(server.wait(), Some(0));
+}
+
+#[test]
+fn a_camera_of_which_only_keyframes_are_decoded_is_not_stalled_between_them() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("clip.mp4");
+    // Keyframes four seconds apart: twice what makes a camera stalled whose every picture is decoded.
+    let made = Command::new("ffmpeg")
+        .args([
+            "-v",
+            "error",
+            "-f",
+            "lavfi",
+            "-i",
+            "testsrc2=s=160x120:r=5:d=5",
+            "-c:v",
+            "libx264",
+            "-g",
+            "20",
+        ])
+        .args(["-x264-params", "scenecut=0", "-pix_fmt", "yuv420p"])
+        .arg(&file)
+        .output();
+    match made {
+        Ok(output) => assert!(output.status.success(), "{}", stderr(&output)),
+        Err(why) => {
+            vas_test_support::skipped(&format!("no clip, the ffmpeg program cannot be started: {why}"));
+            return;
+        }
+    }
+    let mut command = run_with(&["--camera", &format!("a={}", file.display())]);
+    let mut server = Running::start(command.env("VAS_CAMERA_A_SKIP", "keyframes"));
+    assert_eq!(server.wait(), Some(0));
+    let log = server.log();
+    assert!(log.contains(": 2 frames decoded") && !log.contains("stalled"), "{log}");
+}
+
+#[test]
 fn a_reload_that_nobody_answers_is_told_and_no_other_process_is_signalled() {
     let directory = tempfile::tempdir().unwrap();
     let (mut server, status) = reloadable(directory.path(), "null");

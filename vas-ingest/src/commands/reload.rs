@@ -10,9 +10,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use vas_ingest::config::{Config, Environment, Request};
-
-/// Where a server that systemd runs writes its status.
-const DEFAULT_FILE: &str = "/run/vas/status.json";
+use vas_ingest::status_file;
 
 /// How often the status file is looked at while it is waited for.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -41,12 +39,14 @@ struct Reload {
 pub(crate) fn reload(file: Option<PathBuf>, config: Option<PathBuf>, timeout: Duration) -> u8 {
     let file = match (file, config) {
         (Some(file), _) => file,
-        (None, None) => DEFAULT_FILE.into(),
+        (None, None) => usual_file(),
         (None, Some(config)) => {
             // One that cannot be used is refused before anybody is asked to use it.
             let request = Request { file: Some(config), ..Request::default() };
             match Config::load(&request, &Environment::of_process()) {
-                Ok(config) => config.server.status_file.unwrap_or_else(|| DEFAULT_FILE.into()),
+                Ok(config) => {
+                    crate::with_default_status_file(config).server.status_file.unwrap_or_else(usual_file)
+                }
                 Err(error) => {
                     say(&format!("vas-ingest: {error}"));
                     return EXIT_USAGE;
@@ -69,6 +69,11 @@ pub(crate) fn reload(file: Option<PathBuf>, config: Option<PathBuf>, timeout: Du
             EXIT_FAILED
         }
     }
+}
+
+/// As `vas-ingest status` has it.
+fn usual_file() -> PathBuf {
+    status_file::default_path(&crate::variable).unwrap_or_else(|| status_file::DEFAULT_FILE.into())
 }
 
 fn ask(file: &Path, timeout: Duration) -> Result<Reload, String> {
