@@ -53,7 +53,7 @@ impl Camera {
         self.vitals.enter_thread();
         loop {
             self.stop.forget_nudge();
-            self.vitals.on(Event::Connect);
+            self.vitals.connect();
             // What a panic may leave half done: the session's own values, which are dropped; a slot, which its drop gives
             // back unpublished; the ring and the counters, whose every step is complete in itself.
             let end = catch_unwind(AssertUnwindSafe(|| session(self)))

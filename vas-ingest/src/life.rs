@@ -108,8 +108,10 @@ pub(crate) enum Event {
     Connect,
     /// The newest decoded frame is of this time. May be told more than once, and late.
     Frame(Time),
-    /// How far apart frames are.
+    /// How far apart frames are to be.
     FramePeriod(Duration),
+    /// How far apart they come.
+    FrameInterval(Duration),
     /// Time passes.
     Look,
     /// The connection, or the try to make one, ended; the sentence says why and is fit for a log.
@@ -158,6 +160,7 @@ pub(crate) struct Life {
     /// Since when frames have come without a stall.
     steady_since: Time,
     frame_period: Duration,
+    frame_interval: Duration,
 }
 
 impl Life {
@@ -178,6 +181,7 @@ impl Life {
             newest_frame: None,
             steady_since: now,
             frame_period: Duration::ZERO,
+            frame_interval: Duration::ZERO,
         }
     }
 
@@ -212,7 +216,7 @@ impl Life {
 
     /// Without a frame for this long, a live camera is stalled.
     fn stall_after(&self) -> Duration {
-        self.frame_period.saturating_mul(STALL_PERIODS).max(SHORTEST_STALL)
+        self.frame_period.max(self.frame_interval).saturating_mul(STALL_PERIODS).max(SHORTEST_STALL)
     }
 
     /// Something happened.
@@ -226,12 +230,16 @@ impl Life {
                     // The reason stays: it says why there is no picture yet.
                     self.enter(State::Connecting, now);
                 }
-                self.frame_period = Duration::ZERO;
+                (self.frame_period, self.frame_interval) = (Duration::ZERO, Duration::ZERO);
                 Effect::Nothing
             }
             Event::Frame(at) => self.frame(now, at),
             Event::FramePeriod(period) => {
                 self.frame_period = period;
+                Effect::Nothing
+            }
+            Event::FrameInterval(interval) => {
+                self.frame_interval = interval;
                 Effect::Nothing
             }
             Event::Look => match self.newest_frame {
@@ -520,6 +528,7 @@ mod tests {
             // Filled in below: frames are of now, or older.
             8 => (0_u64..5000).prop_map(|ago| Event::Frame(Duration::from_millis(ago))),
             2 => (0_u64..100_000).prop_map(|ms| Event::FramePeriod(Duration::from_millis(ms))),
+            2 => (0_u64..100_000).prop_map(|ms| Event::FrameInterval(Duration::from_millis(ms))),
             8 => Just(Event::Look),
             4 => Just(lost()),
             2 => Just(refused()),

@@ -1,5 +1,5 @@
 //! What the server tells of itself and its cameras: one structure, of which the status file, the table of `vas-ingest status` and
-//! the metrics are made. It holds no credentials: sentences in it were made for the log.
+//! the metrics are made. It holds no passwords: sentences in it were made for the log, and are redacted once more.
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

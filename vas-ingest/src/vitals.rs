@@ -19,6 +19,10 @@ pub(crate) struct Vitals {
     life: Mutex<Life>,
     /// The newest decoded frame's time, CLOCK_MONOTONIC.
     newest_frame_ns: AtomicU64,
+    /// How far apart frames of this connection came, the newest ones counting most; stored by the camera's thread alone.
+    interval_ns: AtomicU64,
+    /// The newest frame is the first of its connection, or there was none.
+    is_first: AtomicBool,
     /// It is not live, so the next frame is an event.
     is_frame_news: AtomicBool,
     /// The camera's thread as the kernel knows it, 0 = not started.
@@ -38,10 +42,19 @@ impl Vitals {
         Self {
             life: Mutex::new(Life::new(name, now())),
             newest_frame_ns: AtomicU64::new(NO_FRAME),
+            interval_ns: AtomicU64::new(0),
+            is_first: AtomicBool::new(true),
             is_frame_news: AtomicBool::new(true),
             thread_id: AtomicI32::new(0),
             export,
         }
+    }
+
+    /// The camera's thread begins to connect.
+    pub(crate) fn connect(&self) {
+        self.interval_ns.store(0, Ordering::Relaxed);
+        self.is_first.store(true, Ordering::Relaxed);
+        self.on(Event::Connect);
     }
 
     /// Something happened that is no frame.
@@ -52,7 +65,10 @@ impl Vitals {
 
     /// A frame was decoded. True: readers were told that the camera is stalled, and have to be told that it is not.
     pub(crate) fn frame(&self, timestamp_ns: u64) -> bool {
-        self.newest_frame_ns.store(timestamp_ns, Ordering::Relaxed);
+        let last_ns = self.newest_frame_ns.swap(timestamp_ns, Ordering::Relaxed);
+        if !self.is_first.swap(false, Ordering::Relaxed) {
+            self.measure(timestamp_ns.saturating_sub(last_ns));
+        }
         if !self.is_frame_news.load(Ordering::Relaxed) {
             return false;
         }
@@ -67,6 +83,15 @@ impl Vitals {
         tell_pause(effect)
     }
 
+    /// What a stream says of its rate is not enough: a camera may send a picture every few seconds and promise 25 a second, and of
+    /// a stream of which only some are decoded most pictures never come.
+    fn measure(&self, interval_ns: u64) {
+        let known_ns = self.interval_ns.load(Ordering::Relaxed);
+        // A quarter of each new one: a single pause is forgotten within a second, a slow camera is known after a few pictures.
+        let known_ns = known_ns - known_ns / 4 + interval_ns / 4;
+        self.interval_ns.store(known_ns, Ordering::Relaxed);
+    }
+
     /// The server looks: has the camera fallen silent, or is it back? True: it has fallen silent since the last look.
     pub(crate) fn look(&self) -> bool {
         let mut life = self.lock();
@@ -75,13 +100,19 @@ impl Vitals {
             NO_FRAME => Effect::Nothing,
             ns => self.step(&mut life, now, Event::Frame(Duration::from_nanos(ns))),
         };
+        let interval = Duration::from_nanos(self.interval_ns.load(Ordering::Relaxed));
+        self.step(&mut life, now, Event::FrameInterval(interval));
         let silence = self.step(&mut life, now, Event::Look);
-        drop(life);
-        if tell_pause(frame) {
+        // Readers are told before the lock is free: whoever takes it next has the last word.
+        if matches!(frame, Effect::Live(Some(_))) {
             self.tell_readers(SourceState::Live);
         }
+        if matches!(silence, Effect::Stalled(_)) {
+            self.tell_readers(SourceState::Stalled);
+        }
+        drop(life);
+        tell_pause(frame);
         let Effect::Stalled(silence) = silence else { return false };
-        self.tell_readers(SourceState::Stalled);
         tracing::warn!("connected, but no frame for {}: stalled", seconds(silence));
         true
     }
@@ -165,5 +196,42 @@ mod tests {
         drop(lock);
         assert!(!vitals.look());
         assert_eq!(vitals.life().state(), State::Live);
+    }
+
+    /// A camera whose frames came this far apart, the newest of them so long ago.
+    fn camera_with(intervals: &[Duration], ago: Duration) -> Vitals {
+        let vitals = Vitals::new("front", None);
+        *vitals.lock() = Life::new("front", Duration::ZERO);
+        vitals.connect();
+        let mut at = now().saturating_sub(ago).saturating_sub(intervals.iter().sum());
+        *vitals.lock() = Life::new("front", Duration::ZERO);
+        vitals.frame(at.as_nanos() as u64);
+        for interval in intervals {
+            at += *interval;
+            vitals.frame(at.as_nanos() as u64);
+        }
+        vitals
+    }
+
+    #[test]
+    fn how_long_is_too_long_is_measured() {
+        let (ms, s) = (Duration::from_millis, Duration::from_secs);
+        assert!(camera_with(&[ms(40); 30], ms(2100)).look());
+        assert!(!camera_with(&[ms(40); 30], ms(1500)).look());
+        // A picture every five seconds.
+        assert!(!camera_with(&[s(5); 6], s(7)).look());
+        assert!(camera_with(&[s(5); 6], s(11)).look());
+        // One long pause of a quick camera is soon forgotten.
+        let mut once = vec![s(30)];
+        once.resize(30, ms(40));
+        assert!(camera_with(&once, ms(2100)).look());
+    }
+
+    #[test]
+    fn the_pause_before_a_connection_is_no_interval() {
+        let vitals = camera_with(&[Duration::from_millis(40); 3], Duration::from_secs(60));
+        vitals.connect();
+        vitals.frame(now().as_nanos() as u64);
+        assert_eq!(vitals.interval_ns.load(Ordering::Relaxed), 0);
     }
 }

@@ -3,6 +3,7 @@
 use crate::scene::*;
 use rustix::process::Signal;
 use std::os::unix::net::UnixDatagram;
+use std::time::Instant;
 
 /// The receiving end of NOTIFY_SOCKET.
 struct Systemd {
@@ -31,7 +32,10 @@ impl Systemd {
     /// Everything up to the message that has this line.
     fn until(&mut self, line: &str) -> Vec<String> {
         let mut found = Vec::new();
+        // Signs of life go on for ever.
+        let deadline = Instant::now() + PATIENCE;
         loop {
+            assert!(Instant::now() < deadline, "no {line} among {:#?}", self.seen);
             let message = self.next();
             let is_it = message.lines().any(|found| found == line);
             found.push(message);

@@ -80,6 +80,13 @@ fn only_cameras_that_changed_are_started_again() {
     assert_eq!(camera(&after, "same").unwrap()["counters"]["reconnects"], 0);
     assert!(!base.path().join("vas/gone").exists(), "a camera that left the configuration");
     assert!(meta("new").exists());
+    // Who looks is told, within the five seconds after which that is asked again.
+    let watched = |status: &serde_json::Value| camera(status, "same").unwrap()["readers_attached"].clone();
+    let reader = std::fs::File::open(meta("same")).unwrap();
+    let status = scene.status_with("a reader", |status| watched(status) == true);
+    assert!(camera(&status, "same").unwrap()["shared_memory_bytes"].as_u64() > Some(4096), "{status}");
+    drop(reader);
+    scene.status_with("no reader", |status| watched(status) == false);
     server.stop();
 }
 

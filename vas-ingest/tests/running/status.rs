@@ -100,9 +100,9 @@ fn a_second_server_with_the_same_status_file_is_refused_and_one_that_was_killed_
     scene.configure(&format!("[server]\nstatus_file = \"status.json\"\n{}", looping(&["front"])));
     let mut first = Running::start(&mut scene.run());
     scene.status_with("live", |status| is_in_state(status, "front", "live"));
-    let second = scene.run().output().unwrap();
-    assert_eq!(second.status.code(), Some(5), "{}", stderr(&second));
-    let text = stderr(&second);
+    let mut second = Running::start(&mut scene.run());
+    assert_eq!(second.wait(), Some(5));
+    let text = second.log();
     let sentence = text.lines().find(|line| !line.contains(" INFO ")).unwrap();
     let status_file = scene.status_file();
     assert_eq!(

@@ -1,6 +1,7 @@
 //! Cameras and servers come and go; readers find their way by themselves.
 
 use rustix::process::Signal;
+use std::path::PathBuf;
 use std::time::Duration;
 use vas_e2e::camera::{Camera, SilentHost};
 use vas_e2e::clips::{clip, hashes};
@@ -74,7 +75,7 @@ fn a_camera_that_freezes_is_stalled_for_its_readers_while_its_connection_stands(
 fn a_camera_that_changes_its_codec_is_connected_again_and_that_is_told() {
     let clips = [require!(clip("h264.h264")), require!(clip("h265.h265"))];
     let scene = Scene::new();
-    let mut rtsp = Camera::start(&clips.each_ref().map(|clip| clip.as_path()));
+    let mut rtsp = Camera::start(&clips.each_ref().map(PathBuf::as_path));
     let mut watch = Watch::start(&scene, "front");
     let server = Server::start(&scene, &camera("front", rtsp.url()));
     let _ = watch.frames(30);
