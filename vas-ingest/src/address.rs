@@ -24,11 +24,23 @@ pub enum Transport {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RtspClient {
+    /// retina where it is the better one and can play the camera, else FFmpeg's.
+    #[default]
+    Auto,
     /// retina: whole frames at once, and loss told for each of them.
     Retina,
     /// FFmpeg's own.
-    #[default]
     Ffmpeg,
+}
+
+impl RtspClient {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Retina => "retina",
+            Self::Ffmpeg => "ffmpeg",
+        }
+    }
 }
 
 /// Which pictures are not decoded.
@@ -54,7 +66,8 @@ impl Transport {
     }
 }
 
-/// An RTSP camera. The password has no text form; the address has no credentials before its host.
+/// A camera at an address: RTSP, or MJPEG over HTTP, either of them encrypted or not. The password has no text form; the address has
+/// no credentials before its host.
 #[derive(Clone)]
 pub struct RtspSource {
     pub(crate) address: Url,
@@ -62,7 +75,7 @@ pub struct RtspSource {
     pub(crate) password: Option<SecretString>,
     pub(crate) transport: Transport,
     pub(crate) client: RtspClient,
-    /// For rtsps: the camera's certificate has to be one that this machine trusts.
+    /// For rtsps and https: the camera's certificate has to be one that this machine trusts.
     pub(crate) tls_verify: bool,
 }
 
@@ -74,6 +87,24 @@ impl std::fmt::Debug for RtspSource {
 }
 
 impl RtspSource {
+    /// Is the connection to it encrypted?
+    pub(crate) fn is_encrypted(&self) -> bool {
+        matches!(self.address.scheme(), "rtsps" | "https")
+    }
+
+    /// Is it RTSP at all?
+    pub(crate) fn is_http(&self) -> bool {
+        matches!(self.address.scheme(), "http" | "https")
+    }
+
+    /// For a log line: never with credentials, also those that stand in its path or query.
+    pub(crate) fn describe(&self, transport: Transport) -> String {
+        if self.is_http() {
+            return crate::redact::text(self.address.as_str());
+        }
+        format!("{} over {}", crate::redact::text(self.address.as_str()), transport.name())
+    }
+
     /// Host and port, for people.
     pub(crate) fn host(&self) -> String {
         let host = self.address.host_str().unwrap_or_default();
@@ -118,10 +149,7 @@ impl Source {
     /// For a log line: never with credentials.
     pub(crate) fn describe(&self) -> String {
         match self {
-            // A password may also stand in the path or query; those never reach a log either.
-            Self::Rtsp(rtsp) => {
-                format!("{} over {}", crate::redact::text(rtsp.address.as_str()), rtsp.transport.name())
-            }
+            Self::Rtsp(rtsp) => rtsp.describe(rtsp.transport),
             Self::File(file) => file.path.display().to_string(),
         }
     }

@@ -5,6 +5,7 @@ use crate::export::CameraExport;
 use crate::life::{Effect, Event, seconds};
 use crate::path::FramePath;
 use crate::session::{End, Failure, Session};
+use crate::source::choice::Choice;
 use crate::source::{FileSource, Source};
 use crate::status::Counters;
 use crate::stop::{Stop, Woken};
@@ -31,6 +32,7 @@ pub(crate) struct Camera {
     vitals: Arc<Vitals>,
     /// Its outlet is None while the export is off.
     path: FramePath<Option<CameraExport>>,
+    choice: Choice,
 }
 
 impl Camera {
@@ -44,7 +46,7 @@ impl Camera {
         // Before anything is opened.
         crate::av::bound_allocations(config.max_pixels);
         let path = FramePath::new(config.ring_frames, export, Arc::clone(&counters));
-        Self { config, stop, counters, vitals, path }
+        Self { config, stop, counters, vitals, path, choice: Choice::default() }
     }
 
     /// Runs until the stop, or to the end of a file; `session` is one connection, [`Camera::session`] except in tests. A panic in
@@ -108,6 +110,7 @@ impl Camera {
             counters: &self.counters,
             path: &mut self.path,
             vitals: &self.vitals,
+            choice: &mut self.choice,
         };
         session.run()
     }
@@ -193,8 +196,7 @@ mod tests {
                 }
                 stop.nudge();
             });
-            let sentence = "wrong password".into();
-            End::Failed(Failure { trouble: crate::life::Trouble::Refused, sentence })
+            End::Failed(Failure::refused("wrong password"))
         });
         assert_eq!((outcome, sessions), (Outcome::Stopped, 2));
     }

@@ -1,7 +1,11 @@
 //! Time: the clock frames are stamped with, the pace of files, the distance between frames.
 //!
-//! Stream time (pts) is trusted for the pace of a file and for nothing else: cameras jump, wrap and start again from 0. A
-//! frame's time is this machine's monotonic clock when the frame came.
+//! Three times, which are never mixed:
+//!
+//! - **stream time** (pts): trusted for the pace of a file and for nothing else, since cameras jump, wrap and start again from 0;
+//! - **the camera's clock**: what its RTCP sender reports say, kept beside each frame and trusted for nothing;
+//! - **this machine's** monotonic clock: when the last packet of a frame was there, and when the frame was decoded. That last one is a
+//!   frame's time for readers, `timestamp_ns`.
 
 use crate::av::Rational;
 use std::time::{Duration, Instant};
@@ -11,6 +15,64 @@ pub(crate) fn monotonic_ns() -> u64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     // Neither part is ever negative on this clock, and 64 bits of nanoseconds last 584 years of uptime.
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+}
+
+/// CLOCK_MONOTONIC of an instant of a moment ago.
+pub(crate) fn monotonic_ns_of(instant: Instant) -> u64 {
+    let ago = u64::try_from(instant.elapsed().as_nanos()).unwrap_or(u64::MAX);
+    monotonic_ns().saturating_sub(ago)
+}
+
+/// From 1900, where NTP begins, to 1970, in seconds.
+const NTP_TO_UNIX_SECONDS: i64 = 2_208_988_800;
+/// A step of stream time from one frame to the next that is longer than this, or as far back, is a jump: what the last report says
+/// is over, unless it is one of after the jump. A camera may also have been still for so long; then the next report is awaited too.
+const LONGEST_FRAME_STEP: Duration = Duration::from_secs(2);
+/// RTCP sender reports come every few seconds. From one that is older than this nothing is concluded.
+const REPORT_REACH: Duration = Duration::from_secs(120);
+
+/// The camera's own clock (RFC 3550 6.4.1): each RTCP sender report says what time it was for one RTP timestamp.
+///
+/// RTP timestamps have 32 bits and wrap after 13 hours of video; what comes in here was unwrapped before (retina does: steps of
+/// more than 2^31 ticks count as backwards). When they jump, the next report jumps with them; until it comes, there is no answer.
+#[derive(Debug, Default)]
+pub(crate) struct CameraClock {
+    /// Stream time, and time since 1970, of the newest report; both in nanoseconds.
+    report: Option<(i64, i64)>,
+    last_pts_ns: Option<i64>,
+}
+
+impl CameraClock {
+    /// A report: a stream time, and the NTP timestamp (seconds since 1900 and their fraction, 32 bits each).
+    pub(crate) fn report(&mut self, pts_ns: i64, ntp: u64) {
+        // A camera that does not know the time sends 0.
+        if ntp == 0 {
+            self.report = None;
+            return;
+        }
+        let seconds = (ntp >> 32) as i64;
+        // The seconds wrap in February 2036: small numbers are of the era that begins then (RFC 4330 section 3).
+        let era = if seconds < 1 << 31 { 1 << 32 } else { 0 };
+        let fraction_ns = ((ntp & 0xFFFF_FFFF) * 1_000_000_000) >> 32;
+        let unix_ns = (seconds + era - NTP_TO_UNIX_SECONDS) * 1_000_000_000 + fraction_ns as i64;
+        self.report = Some((pts_ns, unix_ns));
+    }
+
+    /// The camera's clock at the stream time of the next frame, in nanoseconds since 1970.
+    pub(crate) fn frame(&mut self, pts_ns: i64) -> Option<i64> {
+        let (report_pts_ns, unix_ns) = self.report?;
+        let is_within = |from: i64, reach: Duration| u128::from(pts_ns.abs_diff(from)) <= reach.as_nanos();
+        let has_jumped = self
+            .last_pts_ns
+            .replace(pts_ns)
+            .is_some_and(|last_pts_ns| !is_within(last_pts_ns, LONGEST_FRAME_STEP));
+        let reach = if has_jumped { LONGEST_FRAME_STEP } else { REPORT_REACH };
+        if !is_within(report_pts_ns, reach) {
+            self.report = None;
+            return None;
+        }
+        unix_ns.checked_add(pts_ns.checked_sub(report_pts_ns)?)
+    }
 }
 
 /// The period of frames when nothing is known.
@@ -187,6 +249,76 @@ mod tests {
         let late = start + ms(5000);
         assert_eq!(pacer.due(late, Some(40 * MS)), late);
         assert_eq!(pacer.due(late, Some(80 * MS)), late + ms(40));
+    }
+
+    #[test]
+    fn an_instant_of_a_moment_ago_is_not_later_than_now() {
+        let before = monotonic_ns();
+        let instant = Instant::now();
+        let told = monotonic_ns_of(instant);
+        // Two clocks are read one after the other, so it may be a little late, never early.
+        assert!(before <= told && told <= monotonic_ns());
+    }
+
+    const SECOND: i64 = 1_000_000_000;
+
+    #[test]
+    fn a_report_dates_the_frames_around_it() {
+        let mut clock = CameraClock::default();
+        assert_eq!(clock.frame(0), None);
+        // 1.5 s after 1970.
+        clock.report(100 * SECOND, (2_208_988_801 << 32) | 0x8000_0000);
+        assert_eq!(clock.frame(99 * SECOND), Some(SECOND / 2));
+        assert_eq!(clock.frame(100 * SECOND), Some(SECOND * 3 / 2));
+        assert_eq!(clock.frame(101 * SECOND), Some(SECOND * 5 / 2));
+    }
+
+    #[test]
+    fn a_jump_of_stream_time_has_no_date_until_the_next_report() {
+        for jump in [5 * SECOND, 3600 * SECOND, -5 * SECOND, i64::MAX] {
+            let mut clock = CameraClock::default();
+            clock.report(0, 3_900_000_000 << 32);
+            assert!(clock.frame(0).is_some());
+            assert_eq!(clock.frame(jump), None, "{jump}");
+            assert_eq!(clock.frame(jump.saturating_add(1)), None, "nor do the frames behind it");
+            clock.report(jump, 3_900_000_005 << 32);
+            assert_eq!(clock.frame(jump), Some((3_900_000_005 - NTP_TO_UNIX_SECONDS) * SECOND));
+        }
+    }
+
+    #[test]
+    fn a_report_that_comes_between_the_jump_and_its_first_frame_counts() {
+        let mut clock = CameraClock::default();
+        clock.report(0, 3_900_000_000 << 32);
+        assert!(clock.frame(0).is_some());
+        clock.report(3600 * SECOND, 3_900_000_001 << 32);
+        assert_eq!(clock.frame(3600 * SECOND), Some((3_900_000_001 - NTP_TO_UNIX_SECONDS) * SECOND));
+    }
+
+    #[test]
+    fn a_report_that_nothing_follows_is_not_believed_for_ever() {
+        let mut clock = CameraClock::default();
+        clock.report(0, 3_900_000_000 << 32);
+        let dated = (0..1000).filter(|second| clock.frame(second * SECOND).is_some()).count();
+        assert_eq!(dated, 121);
+    }
+
+    #[test]
+    fn a_camera_without_a_clock_has_no_date() {
+        let mut clock = CameraClock::default();
+        clock.report(0, 3_900_000_000 << 32);
+        clock.report(SECOND, 0);
+        assert_eq!(clock.frame(SECOND), None);
+    }
+
+    #[test]
+    fn ntp_seconds_go_on_after_they_wrapped_in_2036() {
+        let mut clock = CameraClock::default();
+        clock.report(0, u64::from(u32::MAX) << 32);
+        let last = clock.frame(0).unwrap();
+        clock.report(SECOND, 1); // second 0 of the next era, and a fraction
+        assert_eq!(clock.frame(SECOND), Some(last + SECOND));
+        assert_eq!(last, (i64::from(u32::MAX) - NTP_TO_UNIX_SECONDS) * SECOND);
     }
 
     #[test]

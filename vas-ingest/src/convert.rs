@@ -9,7 +9,7 @@
 //!
 //! Formats whose name has a J are their plain twins with full range: the numbers are kept as they are and the range is
 //! told to readers. swscale, asked to convert a J format, would squeeze the numbers and take about ten times as long. Grey of any depth keeps its numbers and its range in
-//! the same way.
+//! the same way. What else a stream may want done with its pictures (cropping, rotation, interlace): decision 9.
 
 use crate::av::frame::{Frame, RawColor, is_rgb};
 use ffmpeg_sys_next::AVPixelFormat::{self, *};

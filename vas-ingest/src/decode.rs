@@ -7,11 +7,12 @@ use crate::address::Skip;
 use crate::av::AvError;
 use crate::av::decoder::{Decoder, Decoding, Received};
 use crate::av::frame::Frame;
-use crate::av::input::Input;
 use crate::av::packet::Packet;
 use crate::clock;
 use crate::config::CameraConfig;
+use crate::source::{Arrival, PacketSource, SourceError};
 use crate::status::Counters;
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 /// A decoded picture and what is known of it.
@@ -19,8 +20,12 @@ pub(crate) struct Decoded {
     pub(crate) picture: Frame,
     /// CLOCK_MONOTONIC when the decoder gave it.
     pub(crate) timestamp_ns: u64,
-    /// When the stream wants it shown, in nanoseconds from a beginning of its own.
+    /// When the stream wants it shown, in nanoseconds from a beginning of its own. It jumps when the camera's does.
     pub(crate) pts_ns: Option<i64>,
+    /// How its packet came: when the last of it was there, and what the camera's clock said. None if its packet is not known.
+    pub(crate) arrival: Option<Arrival>,
+    /// What its decoder took since the frame before.
+    pub(crate) decode_time: Duration,
     /// Something it is made from was lost or wrong.
     pub(crate) damaged: bool,
 }
@@ -37,9 +42,13 @@ pub(crate) enum Next {
 
 /// The decoding of one opened input.
 pub(crate) struct Stream {
-    input: Input,
+    source: Box<dyn PacketSource>,
     decoder: Decoder,
     packet: Packet,
+    sent: Sent,
+    /// Something came.
+    had_packet: bool,
+    decode_time: Duration,
     /// The packet waits for room in the decoder.
     pending: bool,
     draining: bool,
@@ -57,12 +66,19 @@ impl From<&CameraConfig> for Decoding {
 
 impl Stream {
     /// `key_wait_limit`: after this long without a keyframe, decode what comes, marked as damaged.
-    pub(crate) fn new(input: Input, decoding: Decoding, key_wait_limit: Duration) -> Result<Self, AvError> {
-        let decoder = Decoder::open(&input, decoding)?;
+    pub(crate) fn new(
+        source: Box<dyn PacketSource>,
+        decoding: Decoding,
+        key_wait_limit: Duration,
+    ) -> Result<Self, AvError> {
+        let decoder = source.decoder(decoding)?;
         Ok(Self {
-            input,
+            source,
             decoder,
             packet: Packet::new()?,
+            sent: Sent::default(),
+            had_packet: false,
+            decode_time: Duration::ZERO,
             pending: false,
             draining: false,
             key_wait: KeyWait::new(Instant::now() + key_wait_limit),
@@ -77,7 +93,7 @@ impl Stream {
         if self.skip != Skip::None {
             return None;
         }
-        self.input.frame_rates().into_iter().find_map(clock::plausible_period)
+        self.source.nominal_period()
     }
 
     /// The codec's short name.
@@ -95,10 +111,18 @@ impl Stream {
         self.decoder.delay_packets()
     }
 
-    /// Reads and decodes until there is something to say. Errors are the input's: a packet that cannot be decoded is
+    /// Did anything come of it yet?
+    pub(crate) fn had_packet(&self) -> bool {
+        self.had_packet
+    }
+
+    /// Reads and decodes until there is something to say. Errors are the source's: a packet that cannot be decoded is
     /// counted, taints what follows, and is no error.
-    pub(crate) fn next(&mut self, counters: &Counters) -> Result<Next, AvError> {
-        match self.decoder.receive() {
+    pub(crate) fn next(&mut self, counters: &Counters) -> Result<Next, SourceError> {
+        let began = Instant::now();
+        let received = self.decoder.receive();
+        self.decode_time += began.elapsed();
+        match received {
             Ok(Received::Frame(picture)) => return Ok(Next::Frame(self.judge(picture, counters))),
             Ok(Received::Drained) => return Ok(Next::Ended),
             Ok(Received::NeedsPacket) => {}
@@ -113,14 +137,15 @@ impl Stream {
                 // Asked for more after the end: a decoder never does that, and must not make this a loop.
                 return Ok(Next::Ended);
             }
-            if !self.input.read(&mut self.packet)? {
+            let Some(arrival) = self.source.next(&mut self.packet)? else {
                 self.draining = true;
                 self.decoder.drain()?;
                 return Ok(Next::Nothing);
-            }
+            };
+            self.had_packet = true;
             counters.received.add(1);
             self.received_bytes += self.packet.len_bytes();
-            let lost = self.input.take_lost_packets();
+            let lost = arrival.lost_packets;
             counters.packets_lost.add(lost);
             self.taint.packet(self.packet.is_key(), lost > 0 || self.packet.is_corrupt());
             match self.key_wait.packet(self.packet.is_key(), Instant::now()) {
@@ -128,8 +153,12 @@ impl Stream {
                 KeyWaitVerdict::DecodeAnyway => self.taint.hit(),
                 KeyWaitVerdict::Decode => {}
             }
+            self.sent.packet(self.packet.pts(), arrival);
         }
-        match self.decoder.send(&self.packet) {
+        let began = Instant::now();
+        let sent = self.decoder.send(&self.packet);
+        self.decode_time += began.elapsed();
+        match sent {
             Ok(taken) => self.pending = !taken,
             Err(_) => {
                 counters.decode_errors.add(1);
@@ -145,8 +174,33 @@ impl Stream {
         let damaged = self.taint.frame(picture.is_key(), picture.is_flagged(), self.decoder.delay_packets());
         counters.decoded.add(1);
         counters.damaged.add(u64::from(damaged));
-        let pts_ns = picture.pts().and_then(|pts| self.input.time_base().ticks_to_ns(pts));
-        Decoded { picture, timestamp_ns, pts_ns, damaged }
+        let pts_ns = picture.pts().and_then(|pts| self.source.pts_ns(pts));
+        let arrival = self.sent.frame(picture.packet_pts());
+        let decode_time = std::mem::take(&mut self.decode_time);
+        Decoded { picture, timestamp_ns, pts_ns, arrival, decode_time, damaged }
+    }
+}
+
+/// Pictures come out of a decoder in another order than their packets went in: this finds a picture's packet again, by its pts,
+/// which decoders pass on as it is.
+#[derive(Debug, Default)]
+struct Sent(VecDeque<(Option<i64>, Arrival)>);
+
+impl Sent {
+    /// More than any decoder holds back: H.264 and H.265 reorder by 16 pictures at most.
+    const MOST: usize = 64;
+
+    fn packet(&mut self, pts: Option<i64>, arrival: Arrival) {
+        if self.0.len() == Self::MOST {
+            self.0.pop_front();
+        }
+        self.0.push_back((pts, arrival));
+    }
+
+    /// Of several packets with this pts the oldest: cameras are known to say the same twice.
+    fn frame(&mut self, pts: Option<i64>) -> Option<Arrival> {
+        let place = self.0.iter().position(|(sent, _)| *sent == pts)?;
+        self.0.remove(place).map(|(_, arrival)| arrival)
     }
 }
 
@@ -382,6 +436,24 @@ mod tests {
         let mut wait = KeyWait::new(now + Duration::from_secs(5));
         assert_eq!(wait.packet(OTHER, now + Duration::from_secs(5)), KeyWaitVerdict::DecodeAnyway);
         assert_eq!(wait.packet(OTHER, now + Duration::from_secs(5)), KeyWaitVerdict::Decode);
+    }
+
+    #[test]
+    fn a_picture_finds_its_packet_again_whatever_the_order() {
+        let arrival = |received_ns| Arrival { received_ns, camera_ns: None, lost_packets: 0 };
+        let mut sent = Sent::default();
+        for (pts, received_ns) in [(None, 1), (Some(80), 2), (Some(40), 3), (Some(40), 4)] {
+            sent.packet(pts, arrival(received_ns));
+        }
+        let found = [None, Some(40), Some(40), Some(80), Some(80)].map(|pts| sent.frame(pts));
+        assert_eq!(
+            found.map(|found| found.map(|found| found.received_ns)),
+            [Some(1), Some(3), Some(4), Some(2), None]
+        );
+        for pts in 0..1000 {
+            sent.packet(Some(pts), arrival(0));
+        }
+        assert_eq!(sent.0.len(), Sent::MOST, "pictures that never come leave nothing behind for ever");
     }
 
     /// A clip of 25 pictures with B-frames, opened; None, and the reason on stderr, if there is no ffmpeg program.

@@ -270,7 +270,7 @@ fn status(json: bool, watch: bool, file: Option<PathBuf>, config: Option<PathBuf
         if !watch || written.is_err() {
             return code;
         }
-        std::thread::sleep(std::time::Duration::from_secs(1));
+        std::thread::sleep(Duration::from_secs(1));
     }
 }
 

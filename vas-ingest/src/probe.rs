@@ -3,7 +3,7 @@
 //! It goes the same way as a camera of the server: the source is opened, packets are decoded, and nothing is exported. So what works
 //! here works there, and what it costs here it costs there.
 
-use crate::address::{Source, Transport};
+use crate::address::{RtspClient, Source, Transport};
 use crate::av::frame::{Frame, pixel_format_name};
 use crate::av::input::OpenError;
 use crate::av::interrupt::{Cause, Interrupt};
@@ -13,7 +13,8 @@ use crate::convert;
 use crate::decode::{Next, Stream};
 use crate::memory;
 use crate::redact;
-use crate::source::SourceError;
+use crate::source::choice::{self, Choice};
+use crate::source::{PacketSource, SourceError};
 use crate::status::Counters;
 use crate::stop::Stop;
 use rustix::time::{ClockId, clock_gettime};
@@ -98,6 +99,7 @@ pub fn probe(camera: &CameraConfig, transport_is_given: bool) -> Probe {
     let transports = match &camera.source {
         Source::File(_) => vec![None],
         Source::Rtsp(rtsp) if transport_is_given => vec![Some(rtsp.transport)],
+        Source::Rtsp(rtsp) if rtsp.address.scheme() != "rtsp" => vec![Some(Transport::Tcp)],
         Source::Rtsp(_) => vec![Some(Transport::Tcp), Some(Transport::Udp)],
     };
     for transport in transports {
@@ -161,6 +163,25 @@ fn attempt(camera: CameraConfig, look: Duration) -> Result<Found, String> {
     }
 }
 
+/// By the client that a server would take.
+fn open(
+    camera: &CameraConfig,
+    silence: Duration,
+    interrupt: &Arc<Interrupt>,
+) -> Result<Box<dyn PacketSource>, SourceError> {
+    let rtsp = match &camera.source {
+        Source::File(file) => return Ok(file.open(interrupt)?),
+        Source::Rtsp(rtsp) => rtsp,
+    };
+    let way = Choice::default().way(rtsp);
+    match rtsp.open(way, silence, interrupt) {
+        Err(SourceError::NotForRetina(_)) if rtsp.client == RtspClient::Auto => {
+            rtsp.open(choice::Way { client: RtspClient::Ffmpeg, ..way }, silence, interrupt)
+        }
+        opened => opened,
+    }
+}
+
 fn play(camera: &CameraConfig, look: Duration, opened: &OnceLock<()>) -> Result<Found, String> {
     let limit = camera.open_timeout;
     let interrupt = Interrupt::new(Arc::new(Stop::default()));
@@ -168,8 +189,7 @@ fn play(camera: &CameraConfig, look: Duration, opened: &OnceLock<()>) -> Result<
     let started = Instant::now();
     let cpu_before = cpu_time();
     let (stream, detail) = with_errors_held(|| {
-        let input = camera.source.open(limit * 2, &interrupt)?;
-        Stream::new(input, camera.into(), limit).map_err(SourceError::from)
+        Stream::new(open(camera, limit * 2, &interrupt)?, camera.into(), limit).map_err(SourceError::from)
     });
     let mut stream = match stream {
         Ok(stream) => stream,
@@ -181,6 +201,12 @@ fn play(camera: &CameraConfig, look: Duration, opened: &OnceLock<()>) -> Result<
                 "the camera refuses user name and password, or wants some: {}; they are asked of VAS_PROBE_USERNAME and \
                  VAS_PROBE_PASSWORD",
                 call.reason()
+            ));
+        }
+        Err(SourceError::Refused(why)) => {
+            return Err(format!(
+                "the camera refuses user name and password, or wants some: {why}; they are asked of VAS_PROBE_USERNAME and \
+                 VAS_PROBE_PASSWORD"
             ));
         }
         Err(error) => {

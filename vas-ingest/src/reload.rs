@@ -123,7 +123,7 @@ mod tests {
     /// The one that is not the default.
     fn other_client() -> &'static str {
         match RtspClient::default() {
-            RtspClient::Retina => "ffmpeg",
+            RtspClient::Auto | RtspClient::Retina => "ffmpeg",
             RtspClient::Ffmpeg => "retina",
         }
     }

@@ -8,11 +8,12 @@ use crate::av::interrupt::{Cause, Interrupt};
 use crate::av::log::with_errors_held;
 use crate::clock::{self, FramePeriod, Pacer};
 use crate::config::CameraConfig;
-use crate::decode::{Next, Stream};
+use crate::decode::{Decoded, Next, Stream};
 use crate::export::CameraExport;
 use crate::life::{Event, Trouble};
 use crate::path::FramePath;
-use crate::source::{Source, SourceError};
+use crate::source::choice::{Choice, Hint, Way};
+use crate::source::{RtspSource, Source, SourceError, Transport};
 use crate::status::Counters;
 use crate::stop::Stop;
 use crate::vitals::Vitals;
@@ -21,6 +22,9 @@ use std::time::{Duration, Instant};
 
 /// A connected camera may take this many frame timeouts for its first frame: one to wait for a keyframe, one as always.
 const FIRST_FRAME_TIMEOUTS: u32 = 2;
+
+/// While it is not known whether UDP passes, the first packet may take this part of the frame timeout.
+const UDP_TRIAL_DIVISOR: u32 = 2;
 
 /// A socket may be silent for this much longer than any deadline of ours, so that ours come first: they know what to say.
 const SILENCE_MARGIN: Duration = Duration::from_secs(2);
@@ -32,11 +36,21 @@ const UNRESOLVED: &str = "Failed to resolve hostname ";
 pub(crate) struct Failure {
     pub(crate) trouble: Trouble,
     pub(crate) sentence: String,
+    /// Another way to the camera may do.
+    hint: Option<Hint>,
 }
 
 impl Failure {
     pub(crate) fn lost(sentence: impl Into<String>) -> Self {
-        Self { trouble: Trouble::Lost, sentence: sentence.into() }
+        Self { trouble: Trouble::Lost, sentence: sentence.into(), hint: None }
+    }
+
+    pub(crate) fn refused(sentence: impl Into<String>) -> Self {
+        Self { trouble: Trouble::Refused, sentence: sentence.into(), hint: None }
+    }
+
+    fn with_hint(self, hint: Option<Hint>) -> Self {
+        Self { hint, ..self }
     }
 }
 
@@ -54,30 +68,54 @@ pub(crate) struct Session<'a> {
     pub(crate) counters: &'a Counters,
     pub(crate) path: &'a mut FramePath<Option<CameraExport>>,
     pub(crate) vitals: &'a Vitals,
+    pub(crate) choice: &'a mut Choice,
 }
 
 impl Session<'_> {
-    /// Until the stop, the end of a file, or a trouble.
+    /// Until the stop, the end of a file, or a trouble that no other way to the camera cures.
     pub(crate) fn run(&mut self) -> End {
-        let interrupt = Interrupt::new(Arc::clone(self.stop));
-        match self.open_and_play(&interrupt) {
-            Ok(end) => end,
-            Err(failure) => End::Failed(failure),
+        loop {
+            let way = match &self.config.source {
+                Source::Rtsp(rtsp) => Some(self.choice.way(rtsp)),
+                Source::File(_) => None,
+            };
+            let interrupt = Interrupt::new(Arc::clone(self.stop));
+            let failure = match self.open_and_play(&interrupt, way) {
+                Ok(end) => return end,
+                Err(failure) => failure,
+            };
+            let (Source::Rtsp(rtsp), Some(tried), Some(hint)) = (&self.config.source, way, failure.hint)
+            else {
+                return End::Failed(failure);
+            };
+            let Some(other) = self.choice.learn(rtsp, tried, hint) else { return End::Failed(failure) };
+            tracing::info!(
+                "{}; from now on over {} by {}",
+                failure.sentence,
+                other.transport.name(),
+                other.client.name()
+            );
         }
     }
 
-    fn open_and_play(&mut self, interrupt: &Arc<Interrupt>) -> Result<End, Failure> {
+    fn open_and_play(&mut self, interrupt: &Arc<Interrupt>, way: Option<Way>) -> Result<End, Failure> {
         let frame_timeout = self.config.frame_timeout;
         interrupt.arm(self.config.open_timeout);
         let longest = self.config.open_timeout.max(frame_timeout.saturating_mul(FIRST_FRAME_TIMEOUTS));
         let silence = longest.saturating_add(SILENCE_MARGIN);
         let opened = with_errors_held(|| {
-            let input = self.config.source.open(silence, interrupt)?;
-            Ok(Stream::new(input, self.config.into(), frame_timeout)?)
+            let source = match (&self.config.source, way) {
+                (Source::Rtsp(rtsp), Some(way)) => rtsp.open(way, silence, interrupt)?,
+                (Source::Rtsp(rtsp), None) => rtsp.open(self.choice.way(rtsp), silence, interrupt)?,
+                (Source::File(file), _) => file.open(interrupt)?,
+            };
+            Ok(Stream::new(source, self.config.into(), frame_timeout)?)
         });
         let mut stream = match opened {
             (Ok(stream), _) => stream,
-            (Err(error), detail) => return self.explain_open(&error, detail.as_deref(), interrupt.cause()),
+            (Err(error), detail) => {
+                return self.explain_open(way, &error, detail.as_deref(), interrupt.cause());
+            }
         };
 
         let nominal = stream.nominal_period();
@@ -93,14 +131,35 @@ impl Session<'_> {
         }
         let mut first_frame_at: Option<Instant> = None;
         let mut frames_since_start = 0_u64;
-        interrupt.arm(frame_timeout * FIRST_FRAME_TIMEOUTS);
+        let first_frame_timeout = frame_timeout * FIRST_FRAME_TIMEOUTS;
+        let mut udp_trial = match (&self.config.source, way) {
+            (Source::Rtsp(rtsp), Some(way)) if rtsp.transport == Transport::Auto => {
+                way.transport == Transport::Udp
+            }
+            _ => false,
+        };
+        let udp_timeout = frame_timeout / UDP_TRIAL_DIVISOR;
+        interrupt.arm(if udp_trial { udp_timeout } else { first_frame_timeout });
         loop {
             let next = stream.next(self.counters);
+            if udp_trial && stream.had_packet() {
+                udp_trial = false;
+                interrupt.arm(first_frame_timeout);
+            }
             // The code of an interrupted call means nothing, and a stream that never blocks is never interrupted: so the
             // interrupt is asked first, and each time.
             match interrupt.cause() {
                 Some(Cause::Stopped) => return Ok(End::Stopped),
-                Some(Cause::Deadline) => return Err(self.silent(first_frame_at.is_some())),
+                Some(Cause::Deadline) if udp_trial => {
+                    let limit = seconds(udp_timeout);
+                    let sentence = format!("{}: no packet within {limit} s", self.describe(way));
+                    return Err(Failure::lost(sentence).with_hint(Some(Hint::NoPacket)));
+                }
+                Some(Cause::Deadline) => {
+                    let hint =
+                        (first_frame_at.is_none() && stream.had_packet()).then_some(Hint::NothingDecoded);
+                    return Err(self.silent(way, first_frame_at.is_some()).with_hint(hint));
+                }
                 None => {}
             }
             match next {
@@ -115,10 +174,13 @@ impl Session<'_> {
                     }
                     interrupt.arm(frame_timeout);
                     frames_since_start += 1;
+                    tell_times(&frame);
                     first_frame_at.get_or_insert_with(|| {
+                        let client = way.map(|way| format!(" by {}", way.client.name()));
                         tracing::info!(
-                            "live: {}, {} {}x{} {}",
-                            self.config.source.describe(),
+                            "live: {}{}, {} {}x{} {}",
+                            self.describe(way),
+                            client.unwrap_or_default(),
                             stream.codec_name(),
                             frame.picture.width(),
                             frame.picture.height(),
@@ -139,7 +201,7 @@ impl Session<'_> {
                     let Source::File(file) = &self.config.source else {
                         return Err(Failure::lost(format!(
                             "{}: the camera ended the stream",
-                            self.describe()
+                            self.describe(way)
                         )));
                     };
                     if frames_since_start == 0 {
@@ -156,13 +218,13 @@ impl Session<'_> {
                     interrupt.arm(self.config.open_timeout);
                     // With a decoder of its own: the file may be another one by now.
                     let opened = with_errors_held(|| {
-                        let input = file.open(interrupt)?;
-                        Ok(Stream::new(input, self.config.into(), frame_timeout)?)
+                        let source = file.open(interrupt)?;
+                        Ok(Stream::new(source, self.config.into(), frame_timeout)?)
                     });
                     match opened {
                         (Ok(again), _) => stream = again,
                         (Err(error), detail) => {
-                            return self.explain_open(&error, detail.as_deref(), interrupt.cause());
+                            return self.explain_open(way, &error, detail.as_deref(), interrupt.cause());
                         }
                     }
                     interrupt.arm(frame_timeout);
@@ -170,60 +232,48 @@ impl Session<'_> {
                         pacer.rewind();
                     }
                 }
-                Err(error) => return Err(Failure::lost(format!("{}: {error}", self.describe()))),
+                Err(error) => return Err(Failure::lost(format!("{}: {error}", self.describe(way)))),
             }
         }
     }
 
-    fn describe(&self) -> String {
-        self.config.source.describe()
+    /// The source, with the way that it is tried by.
+    fn describe(&self, way: Option<Way>) -> String {
+        match (&self.config.source, way) {
+            (Source::Rtsp(rtsp), Some(way)) => rtsp.describe(way.transport),
+            (source, _) => source.describe(),
+        }
     }
 
     /// The deadline passed on an open source.
-    fn silent(&self, had_frames: bool) -> Failure {
-        let seconds = |time: Duration| time.as_millis() as f64 / 1000.0;
+    fn silent(&self, way: Option<Way>, had_frames: bool) -> Failure {
         let frame_timeout = self.config.frame_timeout;
         Failure::lost(if had_frames {
-            format!("{}: no frame for {} s", self.describe(), seconds(frame_timeout))
+            format!("{}: no frame for {} s", self.describe(way), seconds(frame_timeout))
         } else {
             let limit = seconds(frame_timeout * FIRST_FRAME_TIMEOUTS);
-            format!("{}: connected, but no first frame within {limit} s", self.describe())
+            format!("{}: connected, but no first frame within {limit} s", self.describe(way))
         })
     }
 
     fn explain_open(
         &self,
+        way: Option<Way>,
         error: &SourceError,
         detail: Option<&str>,
         cause: Option<Cause>,
     ) -> Result<End, Failure> {
-        let place = self.describe();
+        let place = self.describe(way);
         match (cause, error, &self.config.source) {
             (Some(Cause::Stopped), ..) => Ok(End::Stopped),
             (Some(Cause::Deadline), ..) => {
-                let limit = self.config.open_timeout.as_millis() as f64 / 1000.0;
+                let limit = seconds(self.config.open_timeout);
                 Err(Failure::lost(format!("{place}: no answer within {limit} s")))
             }
             (None, SourceError::Open(OpenError::Call(call)), Source::Rtsp(rtsp)) if call.is_refused() => {
-                let who = match (&rtsp.username, &rtsp.password) {
-                    (None, None) => "without user name and password".to_owned(),
-                    (username, None) => {
-                        format!("user {:?} without a password", username.as_deref().unwrap_or_default())
-                    }
-                    (username, Some(_)) => {
-                        format!("user {:?} and its password", username.as_deref().unwrap_or_default())
-                    }
-                };
-                Err(Failure {
-                    trouble: Trouble::Refused,
-                    sentence: format!(
-                        "camera {} at {} refuses {who}: {}; correct username and password in the configuration",
-                        self.config.id,
-                        rtsp.host(),
-                        call.reason()
-                    ),
-                })
+                Err(self.refused(rtsp, &call.reason()))
             }
+            (None, SourceError::Refused(reason), Source::Rtsp(rtsp)) => Err(self.refused(rtsp, reason)),
             (None, SourceError::Open(OpenError::Call(call)), Source::File(_)) if call.is_invalid_data() => {
                 Err(Failure::lost(format!("{place}: {}", self.not_a_media_file(*call, detail))))
             }
@@ -231,25 +281,46 @@ impl Session<'_> {
                 if detail.is_some_and(|detail| detail.starts_with(UNRESOLVED)) =>
             {
                 let why = detail.and_then(|detail| detail.rsplit_once(": ")).map_or("", |(_, why)| why);
-                Err(Failure::lost(format!(
-                    "{place}: the host name {} cannot be resolved: {why}",
-                    rtsp.host()
-                )))
+                Err(unresolved(&place, rtsp, why))
             }
-            // These say it all; what FFmpeg said before is about how it came to it.
-            (None, SourceError::Redirected { .. }, _)
-            | (
-                None,
-                SourceError::Open(
-                    OpenError::NoVideo | OpenError::NoDecoder(_) | OpenError::CodecNotAllowed { .. },
-                ),
-                _,
-            ) => Err(Failure::lost(format!("{place}: {error}"))),
+            (None, SourceError::Unresolved(why), Source::Rtsp(rtsp)) => Err(unresolved(&place, rtsp, why)),
+            // Of a certificate that it refuses FFmpeg says something before.
+            (None, SourceError::Open(OpenError::Call(call)), Source::Rtsp(rtsp))
+                if rtsp.is_http() && call.is_io_error() && detail.is_none() =>
+            {
+                Err(Failure::lost(format!("{place}: {}", SourceError::NotFollowed)))
+            }
             (None, error, _) => {
+                // These say it all; what FFmpeg said before is about how it came to it.
+                let says_it_all = !matches!(
+                    error,
+                    SourceError::Open(OpenError::Call(_) | OpenError::OptionsNotTaken(_))
+                        | SourceError::Retina(_)
+                );
+                let detail = detail.filter(|_| !says_it_all);
                 let detail = detail.map(|detail| format!(" ({detail})")).unwrap_or_default();
-                Err(Failure::lost(format!("{place}: {error}{detail}")))
+                let hint = match error {
+                    SourceError::TransportRefused(_) => Some(Hint::TransportRefused),
+                    SourceError::NotForRetina(_) => Some(Hint::NotForRetina),
+                    _ => None,
+                };
+                Err(Failure::lost(format!("{place}: {error}{detail}")).with_hint(hint))
             }
         }
+    }
+
+    /// 401 or 403.
+    fn refused(&self, rtsp: &RtspSource, reason: &str) -> Failure {
+        let username = rtsp.username.as_deref().unwrap_or_default();
+        let who = match (&rtsp.username, &rtsp.password) {
+            (None, None) => "without user name and password".to_owned(),
+            (_, None) => format!("user {username:?} without a password"),
+            (_, Some(_)) => format!("user {username:?} and its password"),
+        };
+        let (id, host) = (self.config.id, rtsp.host());
+        Failure::refused(format!(
+            "camera {id} at {host} refuses {who}: {reason}; correct username and password in the configuration"
+        ))
     }
 
     /// A file that FFmpeg can make nothing of.
@@ -263,4 +334,26 @@ impl Session<'_> {
             detail.map_or_else(|| error.reason(), str::to_owned)
         )
     }
+}
+
+fn seconds(time: Duration) -> f64 {
+    time.as_millis() as f64 / 1000.0
+}
+
+fn unresolved(place: &str, rtsp: &RtspSource, why: &str) -> Failure {
+    Failure::lost(format!("{place}: the host name {} cannot be resolved: {why}", rtsp.host()))
+}
+
+/// Every time that is known of a frame, for whoever asks for it (`VAS_LOG=vas_ingest::frames=trace`).
+fn tell_times(frame: &Decoded) {
+    let arrival = frame.arrival.as_ref();
+    tracing::trace!(
+        target: "vas_ingest::frames",
+        decoded_ns = frame.timestamp_ns,
+        decode_ns = frame.decode_time.as_nanos() as u64,
+        received_ns = arrival.map(|arrival| arrival.received_ns),
+        pts_ns = frame.pts_ns,
+        camera_ns = arrival.and_then(|arrival| arrival.camera_ns),
+        "frame"
+    );
 }

@@ -1,10 +1,13 @@
-//! Cameras: ours with faults on demand, GStreamer's, and a host that never answers.
+//! Cameras: ours with faults on demand, GStreamer's, one that speaks HTTP, a TLS front, and a host that never answers.
 
 use crate::process::{Process, program};
 use crate::{Lacking, until};
-use std::net::TcpListener;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// Our RTSP camera as a process.
 #[derive(Debug)]
@@ -206,4 +209,123 @@ impl SilentHost {
     pub fn url(&self) -> String {
         format!("rtsp://{}/cam", self.listener.local_addr().expect("a bound socket"))
     }
+}
+
+/// A TLS connection before another camera, with a certificate that nobody has signed.
+#[derive(Debug)]
+pub struct TlsFront {
+    _process: Process,
+    port: u16,
+}
+
+impl TlsFront {
+    /// Before the camera with that port; certificate and key come into `folder`.
+    ///
+    /// # Errors
+    /// What this machine lacks for it.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start(camera_port: u16, folder: &Path) -> Result<Self, Lacking> {
+        if !Path::new(PYTHON).exists() {
+            return Err(format!("{PYTHON} is not there"));
+        }
+        if Command::new("openssl").arg("version").output().is_err() {
+            return Err("the openssl program is not installed".into());
+        }
+        let (certificate, key) = (folder.join("certificate.pem"), folder.join("key.pem"));
+        let mut command = Command::new("openssl");
+        command.args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=camera"]);
+        command.args(["-addext", "subjectAltName=IP:127.0.0.1"]);
+        command.arg("-keyout").arg(&key).arg("-out").arg(&certificate);
+        let made = Process::run("openssl", &mut command);
+        assert!(made.status.success(), "{}", made.stderr);
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tls_front.py");
+        let mut command = Command::new(PYTHON);
+        command.arg(script).arg(certificate).arg(key).arg(camera_port.to_string());
+        let process = Process::start("tls_front.py", &mut command);
+        let ready = process.stdout.line(0).expect("the front says READY");
+        let port = ready.strip_prefix("READY ").and_then(|port| port.parse().ok()).expect("and its port");
+        Ok(Self { _process: process, port })
+    }
+
+    /// Where TLS clients find it.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+/// MJPEG over HTTP, as simple cameras send it: parts of one endless answer.
+#[derive(Debug)]
+pub struct HttpCamera {
+    port: u16,
+}
+
+impl HttpCamera {
+    /// Sends the pictures round and round at 25 a second, to whoever has the credentials (`user:password` in base64), if any are asked
+    /// for. `/moved` redirects to `/video` of another host. Ends with the process.
+    ///
+    /// # Panics
+    /// When no port is to be had.
+    #[must_use]
+    pub fn start(pictures: Vec<Vec<u8>>, credentials: Option<String>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let port = listener.local_addr().expect("a bound socket").port();
+        let pictures = Arc::new(pictures);
+        std::thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                let (pictures, credentials) = (Arc::clone(&pictures), credentials.clone());
+                // A client that goes is how each of them ends.
+                std::thread::spawn(move || drop(serve_mjpeg(client, &pictures, credentials.as_deref())));
+            }
+        });
+        Self { port }
+    }
+
+    /// Its port on 127.0.0.1.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+fn serve_mjpeg(
+    mut client: TcpStream,
+    pictures: &[Vec<u8>],
+    credentials: Option<&str>,
+) -> std::io::Result<()> {
+    let mut lines = BufReader::new(client.try_clone()?).lines();
+    let mut request = String::new();
+    for line in lines.by_ref() {
+        let line = line?;
+        if line.is_empty() {
+            break;
+        }
+        request += &line;
+        request.push('\n');
+    }
+    let is_allowed =
+        credentials.is_none_or(|wanted| request.contains(&format!("Authorization: Basic {wanted}\n")));
+    if !is_allowed {
+        let challenge = "WWW-Authenticate: Basic realm=\"camera\"\r\nContent-Length: 0\r\nConnection: close";
+        return write!(client, "HTTP/1.1 401 Unauthorized\r\n{challenge}\r\n\r\n");
+    }
+    if request.starts_with("GET /moved ") {
+        return write!(
+            client,
+            "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.2:1/video\r\nContent-Length: 0\r\n\r\n"
+        );
+    }
+    write!(client, "HTTP/1.1 200 OK\r\nContent-Type: multipart/x-mixed-replace;boundary=picture\r\n\r\n")?;
+    let mut due = Instant::now();
+    for picture in pictures.iter().cycle() {
+        write!(client, "--picture\r\nContent-Type: image/jpeg\r\nContent-Length: {}\r\n\r\n", picture.len())?;
+        client.write_all(picture)?;
+        write!(client, "\r\n")?;
+        due += Duration::from_millis(40);
+        // The camera's pace, not a wait for anything.
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+    }
+    Ok(())
 }

@@ -35,6 +35,44 @@ pub fn hashes_of_full_range(clip: &Path) -> Result<Vec<String>, Lacking> {
     hashes_with(clip, &["-vf", "scale=out_range=full"])
 }
 
+/// As [`hashes`], of the part of each picture that begins at that place and has that size.
+///
+/// # Errors
+/// As [`hashes`].
+pub fn hashes_of_part(clip: &Path, place: (u32, u32), size: (u32, u32)) -> Result<Vec<String>, Lacking> {
+    let ((x, y), (width, height)) = (place, size);
+    hashes_with(clip, &["-vf", &format!("crop={width}:{height}:{x}:{y}:exact=1")])
+}
+
+/// An H.264 clip that has one keyframe, its first picture, and then renews each picture bit by bit within a second, as some cameras
+/// do.
+///
+/// # Errors
+/// The `ffmpeg` program is not installed.
+pub fn intra_refresh(folder: &Path) -> Result<PathBuf, Lacking> {
+    let path = folder.join("refresh.h264");
+    let mut command = Command::new("ffmpeg");
+    command.args(["-nostdin", "-v", "error", "-y", "-f", "lavfi", "-i", "testsrc2=s=320x240:r=25"]);
+    command.args(["-frames:v", "250", "-pix_fmt", "yuv420p", "-threads", "1", "-c:v", "libx264", "-bf", "0"]);
+    command.args(["-x264-params", "aud=1:keyint=25:intra-refresh=1"]);
+    ffmpeg(command.arg(&path))?;
+    Ok(path)
+}
+
+/// Writes into an H.264 clip that so many pixels are to be cut off: left, right, top, bottom. The coded pictures stay as they are.
+///
+/// # Errors
+/// The `ffmpeg` program is not installed.
+pub fn cropped(clip: &Path, [left, right, top, bottom]: [u32; 4], folder: &Path) -> Result<PathBuf, Lacking> {
+    let path = folder.join("cropped.h264");
+    let crop =
+        format!("h264_metadata=crop_left={left}:crop_right={right}:crop_top={top}:crop_bottom={bottom}");
+    let mut command = Command::new("ffmpeg");
+    command.args(["-nostdin", "-v", "error", "-y", "-i"]).arg(clip).args(["-c", "copy", "-bsf:v", &crop]);
+    ffmpeg(command.arg(&path))?;
+    Ok(path)
+}
+
 fn hashes_with(clip: &Path, words: &[&str]) -> Result<Vec<String>, Lacking> {
     let output = ffmpeg(
         Command::new("ffmpeg")

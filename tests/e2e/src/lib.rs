@@ -11,6 +11,7 @@
 //! | [`camera`] | our RTSP camera, GStreamer's, and a host that never answers |
 //! | [`server`] | `vas-ingest` |
 //! | [`reader`] | `vas-frames` |
+//! | [`relay`] | a way to a camera that is listened to, and that loses UDP |
 //! | [`clips`] | clips, and what the `ffmpeg` program decodes from them |
 //! | [`compare`] | whether what a reader got is what was played |
 //! | [`mount`] | file systems that can be filled |
@@ -25,6 +26,7 @@ pub mod mount;
 pub mod pattern;
 pub mod process;
 pub mod reader;
+pub mod relay;
 pub mod scene;
 pub mod server;
 

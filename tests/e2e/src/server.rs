@@ -20,6 +20,15 @@ pub fn camera(id: &str, url: &str) -> String {
     format!("[[camera]]\nid = {id:?}\nurl = {url:?}\n")
 }
 
+/// Whose RTSP client the server talks with.
+pub const CLIENTS: [&str; 2] = ["retina", "ffmpeg"];
+
+/// One RTSP camera of a configuration file, by that client and transport.
+#[must_use]
+pub fn rtsp_camera(id: &str, url: &str, client: &str, transport: &str) -> String {
+    format!("{}rtsp_client = {client:?}\ntransport = {transport:?}\n", camera(id, url))
+}
+
 /// A file as a camera.
 #[must_use]
 pub fn file_camera(id: &str, file: &Path, repeat: bool) -> String {

@@ -3,7 +3,7 @@
 use super::frame::Frame;
 use super::input::Input;
 use super::packet::Packet;
-use super::{AvError, check};
+use super::{AvError, Rational, check};
 use crate::address::Skip;
 use ffmpeg_sys_next as ff;
 use std::ffi::{CStr, c_int};
@@ -48,18 +48,47 @@ impl Decoder {
     /// every camera, one picture of delay. Most cameras send one slice a picture, where slice threads gain nothing. Damaged
     /// pictures that a decoder would rather hold back stay held back (no OUTPUT_CORRUPT).
     pub(crate) fn open(input: &Input, decoding: Decoding) -> Result<Self, AvError> {
-        // SAFETY: the codec is a static object of the library.
-        let ctx = unsafe { ff::avcodec_alloc_context3(input.codec()) };
-        let ctx = NonNull::new(ctx).ok_or(AvError::out_of_memory("avcodec_alloc_context3"))?;
-        let decoder = Self { ctx };
+        let decoder = Self::blank(input.codec())?;
         // SAFETY: the context is ours, the parameters belong to the input, which is alive; they are copied.
-        let code = unsafe { ff::avcodec_parameters_to_context(ctx.as_ptr(), input.codec_parameters()) };
+        let code =
+            unsafe { ff::avcodec_parameters_to_context(decoder.ctx.as_ptr(), input.codec_parameters()) };
         check("avcodec_parameters_to_context", code)?;
+        decoder.opened(input.codec(), input.time_base(), decoding)
+    }
 
-        let raw = ctx.as_ptr();
-        let time_base = input.time_base();
+    /// `avcodec_find_decoder_by_name`, then as [`Decoder::open`], for packets that do not come from an [`Input`]: whatever else
+    /// the decoder needs to know (parameter sets) stands in them.
+    pub(crate) fn by_name(name: &CStr, time_base: Rational, decoding: Decoding) -> Result<Self, AvError> {
+        // SAFETY: a terminated text; the result is null or a static object of the library.
+        let codec = unsafe { ff::avcodec_find_decoder_by_name(name.as_ptr()) };
+        if codec.is_null() {
+            return Err(AvError {
+                call: "avcodec_find_decoder_by_name",
+                code: ff::AVERROR_DECODER_NOT_FOUND,
+            });
+        }
+        Self::blank(codec)?.opened(codec, time_base, decoding)
+    }
+
+    fn blank(codec: *const ff::AVCodec) -> Result<Self, AvError> {
+        // SAFETY: the codec is a static object of the library.
+        let ctx = unsafe { ff::avcodec_alloc_context3(codec) };
+        NonNull::new(ctx).map(|ctx| Self { ctx }).ok_or(AvError::out_of_memory("avcodec_alloc_context3"))
+    }
+
+    fn opened(
+        self,
+        codec: *const ff::AVCodec,
+        time_base: Rational,
+        decoding: Decoding,
+    ) -> Result<Self, AvError> {
+        let raw = self.ctx.as_ptr();
         // SAFETY: the context is ours and not opened yet, which is when these fields are set.
         unsafe { (*raw).thread_count = c_int::try_from(decoding.threads).unwrap_or(1) };
+        // Cropping to the pixel. Without it, FFmpeg leaves pixels at the left that the camera meant to be cut off, wherever a row
+        // would else begin at an odd address.
+        // SAFETY: as above.
+        unsafe { (*raw).flags |= ff::AV_CODEC_FLAG_UNALIGNED as c_int };
         // SAFETY: as above.
         unsafe { (*raw).thread_type = ff::FF_THREAD_FRAME };
         // SAFETY: as above. A value of our headers goes into C; none comes out.
@@ -76,15 +105,15 @@ impl Decoder {
         unsafe {
             (*raw).pkt_timebase = ff::AVRational { num: time_base.numerator, den: time_base.denominator };
         }
-        if decoder.codec_id() == ff::AVCodecID::AV_CODEC_ID_HEVC as c_int {
+        if self.codec_id() == ff::AVCodecID::AV_CODEC_ID_HEVC as c_int {
             // FFmpeg's HEVC decoder never marks a damaged picture: an error in its place beats a silent smear.
             // SAFETY: as above.
             unsafe { (*raw).err_recognition |= ff::AV_EF_EXPLODE };
         }
         // SAFETY: the context was made for this codec; no options.
-        let code = unsafe { ff::avcodec_open2(raw, input.codec(), ptr::null_mut()) };
+        let code = unsafe { ff::avcodec_open2(raw, codec, ptr::null_mut()) };
         check("avcodec_open2", code)?;
-        Ok(decoder)
+        Ok(self)
     }
 
     /// The codec id as the integer it is in C.

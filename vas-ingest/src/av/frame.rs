@@ -100,6 +100,11 @@ impl Frame {
         Some(field!(self, best_effort_timestamp)).filter(|&pts| pts != ff::AV_NOPTS_VALUE)
     }
 
+    /// The pts of the packet that it was made from.
+    pub(crate) fn packet_pts(&self) -> Option<i64> {
+        Some(field!(self, pts)).filter(|&pts| pts != ff::AV_NOPTS_VALUE)
+    }
+
     /// Range and H.273 code points, as integers.
     pub(crate) fn color(&self) -> RawColor {
         /// Reads a C enum as the int it is.

@@ -57,6 +57,16 @@ impl AvError {
         self.code == ff::AVERROR_HTTP_UNAUTHORIZED || self.code == ff::AVERROR_HTTP_FORBIDDEN
     }
 
+    /// The camera has none of the transports that it was asked for (461 in RTSP).
+    pub(crate) fn is_unsupported_transport(self) -> bool {
+        self.code == ff::AVERROR(ff::EPROTONOSUPPORT)
+    }
+
+    /// Reading or writing failed, and nothing more is known.
+    pub(crate) fn is_io_error(self) -> bool {
+        self.code == ff::AVERROR(ff::EIO)
+    }
+
     /// What was read is nothing that FFmpeg knows.
     pub(crate) fn is_invalid_data(self) -> bool {
         self.code == ff::AVERROR_INVALIDDATA
@@ -103,6 +113,36 @@ pub(crate) fn bound_allocations(max_pixels: u64) {
     unsafe { ff::av_max_alloc(*bound) };
 }
 
+/// FFmpeg's version, as its makers name it.
+pub(crate) fn version() -> String {
+    // SAFETY: takes nothing.
+    let text = unsafe { ff::av_version_info() };
+    // SAFETY: a static, terminated text.
+    let text = unsafe { CStr::from_ptr(text) };
+    text.to_string_lossy().into_owned()
+}
+
+/// Has the RTSP client of this FFmpeg an option of that name?
+pub(crate) fn has_rtsp_option(name: &CStr) -> bool {
+    // SAFETY: a terminated text; the result is null or a static object of the library.
+    let format = unsafe { ff::av_find_input_format(c"rtsp".as_ptr()) };
+    if format.is_null() {
+        return false;
+    }
+    // SAFETY: a static object.
+    let mut class = unsafe { (*format).priv_class };
+    if class.is_null() {
+        return false;
+    }
+    let class_as_object = (&raw mut class).cast::<std::ffi::c_void>();
+    // SAFETY: with this flag the call wants, in place of an object, a pointer to a pointer to its class, which is static; it looks and
+    // changes nothing.
+    let option = unsafe {
+        ff::av_opt_find(class_as_object, name.as_ptr(), std::ptr::null(), 0, ff::AV_OPT_SEARCH_FAKE_OBJ)
+    };
+    !option.is_null()
+}
+
 /// The short name of an `AVCodecID` value, such as `h264`.
 fn codec_name(codec_id: c_int) -> String {
     // SAFETY: any int is allowed.
@@ -142,6 +182,13 @@ mod tests {
     fn an_error_names_the_call_and_speaks_ffmpegs_words() {
         let error = AvError { call: "avformat_open_input", code: ff::AVERROR(ff::ENOENT) };
         assert_eq!(error.to_string(), "avformat_open_input: No such file or directory");
+    }
+
+    #[test]
+    fn options_of_the_rtsp_client_are_found_and_others_are_not() {
+        assert!(has_rtsp_option(c"rtsp_transport"));
+        assert!(!has_rtsp_option(c"no_such_option"));
+        assert!(version().contains('.'), "{}", version());
     }
 
     #[test]

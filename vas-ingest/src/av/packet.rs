@@ -1,9 +1,9 @@
 //! A packet of compressed video.
 
-use super::AvError;
+use super::{AvError, check};
 use ffmpeg_sys_next as ff;
 use std::ffi::c_int;
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 
 /// Owner of an `AVPacket`, used again for every packet of a stream.
 pub(crate) struct Packet {
@@ -31,6 +31,53 @@ impl Packet {
     pub(crate) fn len_bytes(&self) -> u64 {
         // SAFETY: as in `flags`.
         u64::try_from(unsafe { (*self.raw.as_ptr()).size }).unwrap_or(0)
+    }
+
+    /// When its picture is to be shown, in the stream's time base.
+    pub(crate) fn pts(&self) -> Option<i64> {
+        // SAFETY: as in `flags`.
+        let pts = unsafe { (*self.raw.as_ptr()).pts };
+        Some(pts).filter(|&pts| pts != ff::AV_NOPTS_VALUE)
+    }
+
+    /// `AV_PKT_DATA_PRFT`: what the camera's clock said, in nanoseconds since 1970, as FFmpeg has it from RTCP sender reports.
+    pub(crate) fn producer_time_ns(&self) -> Option<i64> {
+        let mut size = 0;
+        let kind = ff::AVPacketSideDataType::AV_PKT_DATA_PRFT;
+        // SAFETY: the packet is alive; the result is null or `size` bytes of the packet's.
+        let data = unsafe { ff::av_packet_get_side_data(self.raw.as_ptr(), kind, &raw mut size) };
+        if data.is_null() || size < size_of::<ff::AVProducerReferenceTime>() {
+            return None;
+        }
+        // SAFETY: side data of this kind is this struct, whose size was checked; it is copied, whatever its alignment.
+        let time = unsafe { data.cast::<ff::AVProducerReferenceTime>().read_unaligned() };
+        time.wallclock.checked_mul(1000)
+    }
+
+    /// `av_new_packet`, filled with the pieces one behind the other, whatever the packet held before.
+    pub(crate) fn fill(&mut self, pieces: &[&[u8]], key: bool, pts: i64) -> Result<(), AvError> {
+        self.clear();
+        let len_bytes: usize = pieces.iter().map(|piece| piece.len()).sum();
+        let size = c_int::try_from(len_bytes)
+            .map_err(|_| AvError { call: "av_new_packet", code: ff::AVERROR(ff::EINVAL) })?;
+        // SAFETY: the packet is blank and ours; on success it holds `size` bytes and zeroed padding behind them.
+        let code = unsafe { ff::av_new_packet(self.raw.as_ptr(), size) };
+        check("av_new_packet", code)?;
+        // SAFETY: as in `flags`.
+        let data = unsafe { (*self.raw.as_ptr()).data };
+        let mut at = 0;
+        for piece in pieces {
+            // SAFETY: `at` is at most the sum of the lengths, which is what the packet holds.
+            let to = unsafe { data.add(at) };
+            // SAFETY: `piece.len()` bytes from `to` lie within the packet, which nobody else has yet.
+            unsafe { ptr::copy_nonoverlapping(piece.as_ptr(), to, piece.len()) };
+            at += piece.len();
+        }
+        // SAFETY: the packet is ours alone.
+        unsafe { (*self.raw.as_ptr()).pts = pts };
+        // SAFETY: as above.
+        unsafe { (*self.raw.as_ptr()).flags = if key { ff::AV_PKT_FLAG_KEY } else { 0 } };
+        Ok(())
     }
 
     fn flags(&self) -> c_int {
@@ -64,5 +111,26 @@ impl Drop for Packet {
         let mut raw = self.raw.as_ptr();
         // SAFETY: the packet is ours alone and is not used after this; the call sets the local pointer to null.
         unsafe { ff::av_packet_free(&raw mut raw) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_packet_is_filled_again_and_again_and_holds_the_last() {
+        let mut packet = Packet::new().unwrap();
+        assert_eq!((packet.pts(), packet.producer_time_ns()), (None, None));
+        packet.fill(&[b"first, and longer"], true, 7).unwrap();
+        packet.fill(&[b"ab", b"", b"cde"], false, -3).unwrap();
+        assert_eq!((packet.pts(), packet.is_key(), packet.is_corrupt()), (Some(-3), false, false));
+        // SAFETY: the packet is alive.
+        let data = unsafe { (*packet.as_ptr()).data };
+        // SAFETY: as above.
+        let size = unsafe { (*packet.as_ptr()).size };
+        // SAFETY: as many bytes as the packet says.
+        let bytes = unsafe { std::slice::from_raw_parts(data, size as usize) };
+        assert_eq!(bytes, b"abcde");
     }
 }

@@ -146,7 +146,8 @@ pub(crate) const WHEN: Key = Key::choice("when", &["attached", "always"]);
 pub(crate) const ID: Key = Key { is_of_one: true, ..Key::new("id", Kind::Text) };
 pub(crate) const URL: Key = Key { is_of_one: true, ..Key::new("url", Kind::Address) };
 pub(crate) const TRANSPORT: Key = Key::choice("transport", &["tcp", "udp", "auto"]).of(Cameras::Streams);
-pub(crate) const RTSP_CLIENT: Key = Key::choice("rtsp_client", &["ffmpeg", "retina"]).of(Cameras::Streams);
+pub(crate) const RTSP_CLIENT: Key =
+    Key::choice("rtsp_client", &["auto", "retina", "ffmpeg"]).of(Cameras::Streams);
 pub(crate) const TLS_VERIFY: Key = Key::switch("tls_verify", true).of(Cameras::Streams);
 pub(crate) const LOOP: Key = Key::switch("loop", false).of(Cameras::Files);
 pub(crate) const RING_FRAMES: Key = Key::number("ring_frames", 1..=64, 4);

@@ -464,6 +464,14 @@ impl Build<'_> {
                     client: settings.choice(&keys::RTSP_CLIENT)?,
                     tls_verify: settings.switch(&keys::TLS_VERIFY),
                 };
+                if let Err(why) = place::check_way(&source) {
+                    return refuse(why);
+                }
+                if source.is_encrypted() && !source.tls_verify {
+                    self.warnings.push(format!(
+                        "camera {id}: tls_verify is false: whoever answers in the camera's place gets its user name and password"
+                    ));
+                }
                 credentials = Some(found);
                 Source::Rtsp(source)
             }

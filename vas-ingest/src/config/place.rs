@@ -1,5 +1,6 @@
 //! A camera's address, or its file's name.
 
+use crate::address::{RtspClient, RtspSource, Transport};
 use crate::redact;
 use percent_encoding::percent_decode_str;
 use secrecy::SecretString;
@@ -33,17 +34,12 @@ pub(super) fn parse_place(text: &str, resolve: impl Fn(&Path) -> PathBuf) -> Res
         return Ok(Place::File(path));
     };
     match scheme.to_ascii_lowercase().as_str() {
-        "rtsp" => {}
+        "rtsp" | "rtsps" | "http" | "https" => {}
         "file" => {
             let path = Url::parse(text).ok().and_then(|url| url.to_file_path().ok());
             return path
                 .map(Place::File)
                 .ok_or_else(|| "this file:// URL names no file of this machine".into());
-        }
-        "rtsps" => {
-            return Err(
-                "rtsps:// is not supported: this FFmpeg would not check the camera's certificate".into()
-            );
         }
         other if !other.chars().all(|c| c.is_ascii_alphanumeric()) => return Err(BAD_ADDRESS.into()),
         other => {
@@ -75,6 +71,18 @@ pub(super) fn parse_place(text: &str, resolve: impl Fn(&Path) -> PathBuf) -> Res
         return Err(format!("this URL has no host; {BAD_URL}"));
     }
     Ok(Place::Rtsp { address, username, password })
+}
+
+/// What cannot be had together.
+pub(super) fn check_way(rtsp: &RtspSource) -> Result<(), String> {
+    let scheme = rtsp.address.scheme();
+    if scheme != "rtsp" && rtsp.transport == Transport::Udp {
+        return Err(format!("transport is \"udp\", but {scheme}:// sends everything inside one connection"));
+    }
+    if scheme != "rtsp" && rtsp.client == RtspClient::Retina {
+        return Err(format!("rtsp_client is \"retina\", which cannot play {scheme}://: leave that key out"));
+    }
+    Ok(())
 }
 
 /// A missing file is a mistake in the configuration, found before anything starts.

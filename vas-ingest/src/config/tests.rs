@@ -162,8 +162,8 @@ fn mistakes_are_told_with_line_and_what_to_do() {
             "vas.toml line 3: camera a: . is not a regular file: give a video file or rtsp://HOST/PATH",
         ),
         (
-            "[[camera]]\nid = \"a\"\nurl = \"http://h/s\"\n",
-            "vas.toml line 3: camera a: http:// is not supported: give rtsp://HOST/PATH or the name of a video file",
+            "[[camera]]\nid = \"a\"\nurl = \"rtmp://h/s\"\n",
+            "vas.toml line 3: camera a: rtmp:// is not supported: give rtsp://HOST/PATH or the name of a video file",
         ),
         (
             "[[camera]]\nid = \"a\"\nurl = \"clip.mp4\"\nring_frames = 0\n",
@@ -176,6 +176,14 @@ fn mistakes_are_told_with_line_and_what_to_do() {
         (
             "[[camera]]\nid = \"a\"\nurl = \"rtsp://h/s\"\ntransport = \"tpc\"\n",
             "vas.toml line 4: \"tcp\", \"udp\" or \"auto\" is wanted here",
+        ),
+        (
+            "[[camera]]\nid = \"a\"\nurl = \"rtsps://h/s\"\ntransport = \"udp\"\n",
+            "vas.toml line 3: camera a: transport is \"udp\", but rtsps:// sends everything inside one connection",
+        ),
+        (
+            "[[camera]]\nid = \"a\"\nurl = \"http://h/s\"\nrtsp_client = \"retina\"\n",
+            "vas.toml line 3: camera a: rtsp_client is \"retina\", which cannot play http://: leave that key out",
         ),
         (
             "[defaults]\nid = \"a\"\n[[camera]]\nid = \"a\"\nurl = \"rtsp://h/s\"\n",
@@ -218,7 +226,7 @@ fn a_mistake_beside_a_password_does_not_print_it() {
         "url = \"rtsp:admin:hunter2 secret@h/s\"",
         "url = \"admin:hunter2secret@h/s\"",
         "url = \"admin:hunter2 secret@rtsp://h/s\"",
-        "url = \"rtsps://admin:hunter2secret@h/s\"",
+        "url = \"rtmp://admin:hunter2secret@h/s\"",
         "transport = \"rtsp://admin:hunter2secret@h/s\"",
         "loop = \"hunter2secret\"",
         "ring_frames = \"hunter2secret\"",

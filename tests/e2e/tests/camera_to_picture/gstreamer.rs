@@ -5,7 +5,7 @@ use vas_e2e::clips::{as_mp4, clip, hashes};
 use vas_e2e::compare::{Plays, assert_same};
 use vas_e2e::reader::Watch;
 use vas_e2e::scene::Scene;
-use vas_e2e::server::{Server, camera};
+use vas_e2e::server::{CLIENTS, Server, rtsp_camera};
 use vas_e2e::{Lacking, require};
 
 const FRAMES: usize = 75;
@@ -16,13 +16,15 @@ const ROUNDS: usize = 3;
 fn is_what_ffmpeg_decodes(name: &str, codec: &str, transport: &str) -> Result<(), Lacking> {
     let clip = clip(name)?;
     let pictures = hashes(&clip)?;
-    let scene = Scene::new();
-    let rtsp = GstreamerCamera::start(&as_mp4(&clip, ROUNDS, scene.files())?, codec)?;
-    let mut watch = Watch::start(&scene, "front");
-    let server =
-        Server::start(&scene, &format!("{}transport = {transport:?}\n", camera("front", rtsp.url())));
-    assert_same(&watch.frames(FRAMES), &pictures, Plays::RoundAndRound);
-    server.stop_well();
+    // Over UDP retina has what the kernel's default buffer holds: on a machine that is busy with tests, that is not always enough.
+    for client in CLIENTS.into_iter().filter(|client| (*client, transport) != ("retina", "udp")) {
+        let scene = Scene::new();
+        let rtsp = GstreamerCamera::start(&as_mp4(&clip, ROUNDS, scene.files())?, codec)?;
+        let mut watch = Watch::start(&scene, "front");
+        let server = Server::start(&scene, &rtsp_camera("front", rtsp.url(), client, transport));
+        assert_same(&watch.frames(FRAMES), &pictures, Plays::RoundAndRound);
+        server.stop_well();
+    }
     Ok(())
 }
 

@@ -1,6 +1,8 @@
 //! Camera to picture: a camera process, a server process, reader processes.
 
 mod attach;
+mod clients;
+mod encrypted;
 mod export_off;
 mod gstreamer;
 mod life;

@@ -1,23 +1,23 @@
 //! The frames that a reader gets are, hash by hash, those that the `ffmpeg` program decodes from the same stream.
 
+use std::path::Path;
 use vas_e2e::camera::Camera;
-use vas_e2e::clips::{clip, hashes, hashes_of_full_range};
+use vas_e2e::clips::{clip, cropped, hashes, hashes_of_full_range, hashes_of_part};
 use vas_e2e::compare::{Plays, assert_same};
 use vas_e2e::reader::{Frame, Line, Watch};
 use vas_e2e::require;
 use vas_e2e::scene::Scene;
-use vas_e2e::server::{Server, camera, file_camera};
+use vas_e2e::server::{CLIENTS, Server, file_camera, rtsp_camera};
 
 /// Three seconds of each camera.
 const FRAMES: usize = 75;
 
 /// Reads frames of our RTSP camera; everything has ended well when this returns.
-fn frames_over_rtsp(clip: &std::path::Path, transport: &str) -> Vec<Frame> {
+fn frames_over_rtsp(clip: &Path, client: &str, transport: &str) -> Vec<Frame> {
     let scene = Scene::new();
     let rtsp = Camera::start(&[clip]);
     let mut watch = Watch::start(&scene, "front");
-    let server =
-        Server::start(&scene, &format!("{}transport = {transport:?}\n", camera("front", rtsp.url())));
+    let server = Server::start(&scene, &rtsp_camera("front", rtsp.url(), client, transport));
     let frames = watch.frames(FRAMES);
     server.stop_well();
     frames
@@ -28,28 +28,36 @@ fn frames_over_rtsp(clip: &std::path::Path, transport: &str) -> Vec<Frame> {
 fn h264_over_tcp_is_what_ffmpeg_decodes() {
     let clip = require!(clip("h264.h264"));
     let pictures = require!(hashes(&clip));
-    assert_same(&frames_over_rtsp(&clip, "tcp"), &pictures, Plays::RoundAndRound);
+    for client in CLIENTS {
+        assert_same(&frames_over_rtsp(&clip, client, "tcp"), &pictures, Plays::RoundAndRound);
+    }
 }
 
 #[test]
 fn h265_over_tcp_is_what_ffmpeg_decodes() {
     let clip = require!(clip("h265.h265"));
     let pictures = require!(hashes(&clip));
-    assert_same(&frames_over_rtsp(&clip, "tcp"), &pictures, Plays::RoundAndRound);
+    for client in CLIENTS {
+        assert_same(&frames_over_rtsp(&clip, client, "tcp"), &pictures, Plays::RoundAndRound);
+    }
 }
 
 #[test]
 fn h264_over_udp_is_what_ffmpeg_decodes() {
     let clip = require!(clip("h264.h264"));
     let pictures = require!(hashes(&clip));
-    assert_same(&frames_over_rtsp(&clip, "udp"), &pictures, Plays::RoundAndRound);
+    for client in CLIENTS {
+        assert_same(&frames_over_rtsp(&clip, client, "udp"), &pictures, Plays::RoundAndRound);
+    }
 }
 
 #[test]
 fn h265_over_udp_is_what_ffmpeg_decodes() {
     let clip = require!(clip("h265.h265"));
     let pictures = require!(hashes(&clip));
-    assert_same(&frames_over_rtsp(&clip, "udp"), &pictures, Plays::RoundAndRound);
+    for client in CLIENTS {
+        assert_same(&frames_over_rtsp(&clip, client, "udp"), &pictures, Plays::RoundAndRound);
+    }
 }
 
 // Proves PIC-1 and PIC-4.
@@ -57,9 +65,24 @@ fn h265_over_udp_is_what_ffmpeg_decodes() {
 fn an_odd_size_over_tcp_is_what_ffmpeg_decodes() {
     let clip = require!(clip("odd_641x479.h264"));
     let pictures = require!(hashes(&clip));
-    let frames = frames_over_rtsp(&clip, "tcp");
-    assert_eq!((frames[0].width, frames[0].height), (641, 479));
-    assert_same(&frames, &pictures, Plays::RoundAndRound);
+    for client in CLIENTS {
+        let frames = frames_over_rtsp(&clip, client, "tcp");
+        assert_eq!((frames[0].width, frames[0].height), (641, 479));
+        assert_same(&frames, &pictures, Plays::RoundAndRound);
+    }
+}
+
+#[test]
+fn what_a_camera_wants_cut_off_is_cut_off_to_the_pixel() {
+    let clip = require!(clip("h264.h264"));
+    let folder = Scene::new();
+    let cut = require!(cropped(&clip, [2, 6, 2, 4], folder.files()));
+    let pictures = require!(hashes_of_part(&clip, (2, 2), (632, 474)));
+    for client in CLIENTS {
+        let frames = frames_over_rtsp(&cut, client, "tcp");
+        assert_eq!((frames[0].width, frames[0].height), (632, 474));
+        assert_same(&frames, &pictures, Plays::RoundAndRound);
+    }
 }
 
 #[test]
@@ -71,14 +94,18 @@ fn full_range_samples_are_kept_as_ffmpeg_decodes_them() {
         pictures[0], squeezed[0],
         "ffmpeg's default would squeeze them, so the comparison means something"
     );
-    assert_same(&frames_over_rtsp(&clip, "tcp"), &pictures, Plays::RoundAndRound);
+    for client in CLIENTS {
+        assert_same(&frames_over_rtsp(&clip, client, "tcp"), &pictures, Plays::RoundAndRound);
+    }
 }
 
 #[test]
 fn bikes_with_b_frames_over_tcp_come_in_the_order_of_display() {
     let clip = require!(clip("bikes.h264"));
     let pictures = require!(hashes(&clip));
-    assert_same(&frames_over_rtsp(&clip, "tcp"), &pictures, Plays::RoundAndRound);
+    for client in CLIENTS {
+        assert_same(&frames_over_rtsp(&clip, client, "tcp"), &pictures, Plays::RoundAndRound);
+    }
 }
 
 #[test]

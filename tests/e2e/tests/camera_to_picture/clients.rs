@@ -1,0 +1,296 @@
+//! Both RTSP clients do the same with the same camera, and say the same of it.
+
+use std::collections::HashSet;
+use vas_e2e::camera::{Camera, SilentHost};
+use vas_e2e::clips::{clip, hashes, intra_refresh};
+use vas_e2e::compare::{Plays, assert_same};
+use vas_e2e::reader::{Frame, Line, Watch};
+use vas_e2e::relay::{Relay, Udp};
+use vas_e2e::scene::Scene;
+use vas_e2e::server::{CLIENTS, Server, camera, rtsp_camera};
+use vas_e2e::{require, until};
+
+#[test]
+fn a_size_that_changes_in_mid_stream_is_followed_by_both_clients() {
+    let (small, wide) = (require!(clip("h264.h264")), require!(clip("bikes.h264")));
+    let (small_pictures, wide_pictures) = (require!(hashes(&small)), require!(hashes(&wide)));
+    for client in CLIENTS {
+        for transport in ["tcp", "udp"] {
+            let scene = Scene::new();
+            let mut rtsp = Camera::start(&[&small, &wide]);
+            let mut watch = Watch::start(&scene, "front");
+            let server = Server::start(&scene, &rtsp_camera("front", rtsp.url(), client, transport));
+            let mut before = watch.frames(30);
+            rtsp.command("clip 1");
+            let next = loop {
+                match watch.next_line().expect("the watch goes on") {
+                    Line::Frame(frame) if frame.height == 480 => before.push(frame),
+                    Line::Frame(frame) => break frame,
+                    Line::State(_) => {}
+                }
+            };
+            assert_same(&before, &small_pictures, Plays::RoundAndRound);
+            assert_eq!((next.width, next.height), (640, 272), "{client} over {transport}");
+            let mut after = vec![next];
+            after.extend(watch.frames(30));
+            assert_same(&after, &wide_pictures, Plays::RoundAndRound);
+            server.stop_well();
+        }
+    }
+}
+
+/// Frames while packets are lost: each is a right picture, or says that it is damaged. A camera that loses packets on its way
+/// into a TCP connection is one that has too much to do.
+fn no_frame_is_damaged_in_silence(name: &str, ways: &[(&str, &str)]) {
+    let clip = require!(clip(name));
+    let pictures: HashSet<String> = require!(hashes(&clip)).into_iter().collect();
+    for (client, transport) in ways {
+        let scene = Scene::new();
+        let mut rtsp = Camera::start(&[&clip]);
+        let mut watch = Watch::start(&scene, "front");
+        let server = Server::start(&scene, &rtsp_camera("front", rtsp.url(), client, transport));
+        let mut frames = watch.frames(10);
+        rtsp.command("loss 10");
+        frames.extend(watch.frames(150));
+        rtsp.command("loss 0");
+        // It heals with a keyframe; there is one each second.
+        frames.push(watch.until_frame(|frame| !frame.damaged));
+        frames.extend(watch.frames(10));
+        let is_wrong = |frame: &&Frame| !pictures.contains(&frame.md5);
+        let wrong = frames.iter().filter(is_wrong).count();
+        let silent = frames.iter().filter(is_wrong).filter(|frame| !frame.damaged).count();
+        let marked = frames.iter().filter(|frame| frame.damaged).count();
+        println!("{name}, {client} over {transport}: {wrong} wrong, {marked} marked, {silent} silent");
+        assert_eq!(silent, 0, "{name}, {client} over {transport}: damaged and not marked");
+        assert!(wrong > 0, "{name}, {client} over {transport}: nothing was damaged, so nothing was tested");
+        server.stop_well();
+    }
+}
+
+#[test]
+fn h264_that_lost_packets_is_right_or_marked_by_both_clients() {
+    let ways = [("retina", "tcp"), ("retina", "udp"), ("ffmpeg", "tcp"), ("ffmpeg", "udp")];
+    no_frame_is_damaged_in_silence("h264.h264", &ways);
+}
+
+#[test]
+fn h265_that_lost_packets_is_right_or_marked_by_both_clients() {
+    // FFmpeg over TCP is not among them: its client does not look at sequence numbers there, and its H.265 decoder marks nothing.
+    no_frame_is_damaged_in_silence("h265.h265", &[("retina", "tcp"), ("retina", "udp"), ("ffmpeg", "udp")]);
+}
+
+#[test]
+fn every_session_ends_with_a_teardown() {
+    let clip = require!(clip("h264.h264"));
+    for client in CLIENTS {
+        for transport in ["tcp", "udp"] {
+            let scene = Scene::new();
+            let mut rtsp = Camera::start(&[&clip]);
+            let relay = Relay::start(rtsp.port(), Udp::Passes);
+            let mut watch = Watch::start(&scene, "front");
+            let config = rtsp_camera("front", relay.url(), client, transport) + "frame_timeout_ms = 1000\n";
+            let server = Server::start(&scene, &config);
+            let _ = watch.frames(3);
+            assert_eq!(relay.requests("TEARDOWN"), 0);
+            // By the deadline of frames.
+            rtsp.command("freeze");
+            let told = server.stderr.line_with("no frame for");
+            assert!(told.contains("/cam over ") && told.contains("no frame for 1 s"), "{told}");
+            until("the camera is told the end", || (relay.requests("TEARDOWN") == 1).then_some(()));
+            // And by the stop.
+            rtsp.command("resume");
+            watch.skip_to_now();
+            let _ = watch.frames(3);
+            server.stop_well();
+            assert_eq!(relay.requests("TEARDOWN"), 2, "{client} over {transport}");
+            assert_eq!(relay.requests("PLAY"), 2, "{client} over {transport}");
+        }
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_camera_reads_the_same_by_both_clients() {
+    let clip = require!(clip("h264.h264"));
+    let silent = SilentHost::start();
+    let closed = SilentHost::start().url();
+    let locked = Camera::start_with_password(&clip, "digest", "viewer:right one");
+    let wrong_path = Camera::start(&[&clip]);
+    let cases = [
+        (silent.url(), "", "no answer within 1 s"),
+        (closed, "", "Connection refused"),
+        ("rtsp://camera.invalid/cam".to_owned(), "", "the host name camera.invalid cannot be resolved: "),
+        (wrong_path.url().replace("/cam", "/kamera"), "", "404"),
+        (locked.url().to_owned(), "", "refuses without user name and password"),
+        (locked.url().to_owned(), "username = \"viewer\"\n", "refuses user \"viewer\" without a password"),
+        (
+            locked.url().to_owned(),
+            "username = \"viewer\"\npassword = \"wrong one\"\n",
+            "refuses user \"viewer\" and its password: ",
+        ),
+    ];
+    for client in CLIENTS {
+        for (url, keys, words) in &cases {
+            let scene = Scene::new();
+            let config =
+                format!("{}{keys}open_timeout_ms = 1000\n", rtsp_camera("front", url, client, "tcp"));
+            let server = Server::start(&scene, &config);
+            let told = server.stderr.line_with("trying again in");
+            assert!(told.contains(words), "{client}: {words:?} is not in: {told}");
+            let (ended, took) = server.stop();
+            assert_eq!(ended.code(), Some(0), "{}", ended.stderr);
+            assert!(took.as_secs() < 2, "{client} at {url}: SIGTERM took {took:?}");
+            assert!(
+                !ended.stderr.contains("wrong one") && !ended.stderr.contains("panicked"),
+                "{}",
+                ended.stderr
+            );
+        }
+    }
+}
+
+#[test]
+fn a_stop_while_a_camera_is_silent_is_as_short_by_both_clients() {
+    for client in CLIENTS {
+        let scene = Scene::new();
+        let silent = SilentHost::start();
+        let ready = camera("other", &silent.url());
+        let server = Server::start(&scene, &(rtsp_camera("front", &silent.url(), client, "tcp") + &ready));
+        let _ = server.stderr.line(0);
+        let (ended, took) = server.stop();
+        assert_eq!(ended.code(), Some(0), "{}", ended.stderr);
+        assert!(took.as_secs() < 2, "{client}: SIGTERM took {took:?}");
+    }
+}
+
+#[test]
+fn auto_goes_from_udp_to_tcp_once_and_stays_there() {
+    let clip = require!(clip("h264.h264"));
+    let pictures = require!(hashes(&clip));
+    for (udp, client, words) in [
+        (Udp::IsLost, "auto", "no packet within 1 s; from now on over tcp by retina"),
+        (Udp::IsLost, "retina", "no packet within 1 s; from now on over tcp by retina"),
+        (
+            Udp::IsRefused,
+            "auto",
+            "461 Unsupported Transport); try another transport; from now on over tcp by retina",
+        ),
+        (
+            Udp::IsRefused,
+            "retina",
+            "461 Unsupported Transport); try another transport; from now on over tcp by retina",
+        ),
+        (
+            Udp::IsRefused,
+            "ffmpeg",
+            "461 Unsupported Transport); try another transport; from now on over tcp by ffmpeg",
+        ),
+    ] {
+        let scene = Scene::new();
+        let mut rtsp = Camera::start(&[&clip]);
+        let relay = Relay::start(rtsp.port(), udp);
+        let mut watch = Watch::start(&scene, "front");
+        let config = rtsp_camera("front", relay.url(), client, "auto") + "frame_timeout_ms = 2000\n";
+        let server = Server::start(&scene, &config);
+        assert_same(&watch.frames(20), &pictures, Plays::RoundAndRound);
+        // The next session begins where the last one ended up.
+        rtsp.command("drop");
+        let _ = server.stderr.line_with("trying again in");
+        watch.skip_to_now();
+        let _ = watch.frames(5);
+        let (ended, _) = server.stop();
+        assert_eq!(ended.stderr.matches(words).count(), 1, "{client}, {udp:?}: {}", ended.stderr);
+        assert_eq!(relay.requests("SETUP"), 3, "udp, tcp, and tcp again: {}", ended.stderr);
+    }
+}
+
+#[test]
+fn auto_stays_with_udp_where_that_works() {
+    let clip = require!(clip("h264.h264"));
+    let pictures = require!(hashes(&clip));
+    let scene = Scene::new();
+    let rtsp = Camera::start(&[&clip]);
+    let mut watch = Watch::start(&scene, "front");
+    let server = Server::start(&scene, &rtsp_camera("front", rtsp.url(), "auto", "auto"));
+    assert_same(&watch.frames(50), &pictures, Plays::RoundAndRound);
+    let live = server.stderr.line_with("live:");
+    assert!(live.contains("/cam over udp by ffmpeg, h264 640x480"), "{live}");
+    server.stop_well();
+}
+
+/// The times of a frame as the server logs them, by their names.
+fn logged(line: &str, name: &str) -> Option<i64> {
+    line.split(&format!(" {name}=")).nth(1)?.split(' ').next()?.parse().ok()
+}
+
+/// The test camera's RTP timestamps wrap ten seconds after its start: the first jump goes over that.
+#[test]
+fn stream_time_jumps_and_wraps_and_frames_go_on_with_their_own_times() {
+    let clip = require!(clip("h264.h264"));
+    let pictures = require!(hashes(&clip));
+    for client in CLIENTS {
+        let scene = Scene::new();
+        let mut rtsp = Camera::start_with(&[&clip], &["--port", "0", "--rtcp-interval-ms", "200"]);
+        let mut watch = Watch::start(&scene, "front");
+        let config = scene.file("vas.toml", &rtsp_camera("front", rtsp.url(), client, "tcp"));
+        let mut command = vas_e2e::server::command(&scene);
+        command.args(["run", "--config"]).arg(config).env("VAS_LOG", "info,vas_ingest::frames=trace");
+        let server = Server::start_command(&mut command);
+        let mut frames = watch.frames(25);
+        for jump in ["jump 20000", "jump -7000"] {
+            rtsp.command(jump);
+            frames.extend(watch.frames(50));
+        }
+        // Rising times of their own, no picture missing, none damaged.
+        assert_same(&frames, &pictures, Plays::RoundAndRound);
+        let (ended, _) = server.stop();
+        let lines: Vec<&str> = ended.stderr.lines().filter(|line| line.contains(" decoded_ns=")).collect();
+        let pts: Vec<i64> = lines.iter().filter_map(|line| logged(line, "pts_ns")).collect();
+        let steps_ms: Vec<i64> = pts.windows(2).map(|two| (two[1] - two[0]) / 1_000_000).collect();
+        // What the camera says is kept as it says it: two jumps, the wrap in the first of them, and else a frame every 40 ms.
+        let jumps: Vec<i64> = steps_ms.iter().copied().filter(|step| !(35..=45).contains(step)).collect();
+        let [forwards, backwards] = jumps[..] else { panic!("{client}: {jumps:?}") };
+        assert!((19_900..=20_200).contains(&forwards), "{client}: {jumps:?}");
+        assert!((-7_100..=-6_800).contains(&backwards), "{client}: {jumps:?}");
+        for line in &lines {
+            let (decoded, received) = (logged(line, "decoded_ns"), logged(line, "received_ns"));
+            assert!(received.is_some() && received <= decoded, "{client}: {line}");
+        }
+        // The camera's clock is this machine's: what it says of a frame is never later than the frame, however its stream time jumps.
+        let dates: Vec<(i64, i64)> = lines
+            .iter()
+            .filter_map(|line| Some((logged(line, "camera_ns")?, logged(line, "decoded_ns")?)))
+            .collect();
+        assert!(
+            dates.len() > lines.len() / 2,
+            "{client}: {} of {} frames have a date",
+            dates.len(),
+            lines.len()
+        );
+        if client == "retina" {
+            let offsets = dates.iter().map(|(camera_ns, decoded_ns)| camera_ns - decoded_ns);
+            let (least, most) = (offsets.clone().min(), offsets.max());
+            let spread_ms = most.zip(least).map(|(most, least)| (most - least) / 1_000_000);
+            // Seven and twenty seconds would be a date taken over from before a jump.
+            assert!(spread_ms.is_some_and(|spread_ms| spread_ms < 5000), "{spread_ms:?} ms");
+        }
+    }
+}
+
+#[test]
+fn a_camera_without_keyframes_is_joined_in_its_midst_by_both_clients() {
+    let folder = Scene::new();
+    let clip = require!(intra_refresh(folder.files()));
+    let pictures: HashSet<String> = require!(hashes(&clip)).into_iter().collect();
+    for client in CLIENTS {
+        let scene = Scene::new();
+        // From its second picture on: the first one was the keyframe.
+        let rtsp = Camera::start_with(&[&clip], &["--join", "mid"]);
+        let mut watch = Watch::start(&scene, "front");
+        let server = Server::start(&scene, &rtsp_camera("front", rtsp.url(), client, "tcp"));
+        let frames = watch.frames(60);
+        let silent = frames.iter().filter(|frame| !frame.damaged && !pictures.contains(&frame.md5)).count();
+        assert_eq!(silent, 0, "{client}: not what the camera sent, and not marked");
+        assert!(frames.iter().any(|frame| !frame.damaged), "{client}: a refresh heals");
+        server.stop_well();
+    }
+}
