@@ -127,10 +127,10 @@ struct Probe {
     #[arg(value_name = "URL_OR_FILE")]
     place: String,
     /// The one transport to try; without it tcp and udp are tried.
-    #[arg(long, value_parser = ["tcp", "udp", "auto"])]
+    #[arg(long, value_name = "NAME")]
     transport: Option<String>,
     /// Whose RTSP client talks to the camera.
-    #[arg(long, value_parser = ["ffmpeg", "retina"])]
+    #[arg(long, value_name = "NAME")]
     rtsp_client: Option<String>,
     /// User name.
     #[arg(long, value_name = "NAME")]

@@ -366,6 +366,7 @@ fn a_probe_that_finds_nothing_says_why_for_each_transport() {
         (&["none.mp4"], "probe: open none.mp4: No such file or directory"),
         (&["gopher://h/"], "probe: gopher:// is not supported: give rtsp://HOST/PATH"),
         (&["rtsp://h/s", "--timeout-ms", "1"], "--timeout-ms: open_timeout_ms is 1, it can be 100 to 600000"),
+        (&["rtsp://h/s", "--transport", "tpc"], "--transport: \"tcp\", \"udp\" or \"auto\" is wanted here"),
         (&["rtsp://h/s", "--password-file", "none"], "--password-file: password_file none: No such file"),
     ] {
         let told = refusal(program().arg("probe").args(arguments), 2);

@@ -195,8 +195,16 @@ impl CameraConfig {
         say(&keys::URL, "probe", Some(Value::Text(request.place.clone())));
         say(&keys::USERNAME, "--username", text(&request.username));
         say(&keys::PASSWORD_FILE, "--password-file", request.password_file.clone().map(Value::Path));
-        say(&keys::TRANSPORT, "--transport", text(&request.transport));
-        say(&keys::RTSP_CLIENT, "--rtsp-client", text(&request.rtsp_client));
+        for (key, argument, text) in [
+            (&keys::TRANSPORT, "--transport", &request.transport),
+            (&keys::RTSP_CLIENT, "--rtsp-client", &request.rtsp_client),
+        ] {
+            let Some(text) = text else { continue };
+            match layers::from_text(&key.kind, text.into()) {
+                Some(value) => say(key, argument, Some(value)),
+                None => return fail(format!("{argument}: {} is wanted here", key.kind.wanted())),
+            }
+        }
         let timeout_ms = i64::try_from(request.timeout_ms).unwrap_or(i64::MAX);
         layers::check_number(&keys::OPEN_TIMEOUT_MS, timeout_ms, &Origin::Argument("--timeout-ms".into()))?;
         say(&keys::OPEN_TIMEOUT_MS, "--timeout-ms", Some(Value::Number(timeout_ms)));
