@@ -1,5 +1,6 @@
 //! Basic and Digest authentication (RFC 2617), as cameras ask for it.
 
+use std::fmt;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
@@ -16,12 +17,18 @@ pub enum AuthScheme {
     Digest,
 }
 
-/// A user name and a password, and how they are asked for. It has no `Debug`: the password is never printed.
-#[derive(Clone)]
+/// A user name and a password, and how they are asked for. Its `Debug` shows neither.
+#[derive(Clone, PartialEq)]
 pub struct Auth {
     scheme: AuthScheme,
     user: String,
     password: String,
+}
+
+impl fmt::Debug for Auth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Auth").field("scheme", &self.scheme).finish_non_exhaustive()
+    }
 }
 
 /// The text is not `USER:PASSWORD`. It is not repeated: it may hold a password.

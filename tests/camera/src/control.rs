@@ -3,11 +3,14 @@
 use std::collections::HashMap;
 use std::net::{Shutdown, TcpStream};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use crate::auth::{Auth, AuthScheme};
 use crate::clip::Clip;
 use crate::clock::Clock;
+use crate::sdp::SdpFault;
 use crate::server::{Options, PaceFrom, fps_is_sane};
+use crate::stats::{Ending, Stats};
 
 /// The commands, one a line, as a help text shows them.
 pub const COMMANDS: &str = "\
@@ -21,19 +24,28 @@ pub const COMMANDS: &str = "\
   clip N            go on with clip N (from 0), from its beginning; when it has another codec, connections are closed
   fps N             so many pictures a second from now on
   jump MS           RTP timestamps leap by so many milliseconds, negative for backwards
+  clock SECONDS     the wall clock in RTCP sender reports is wrong by so much, negative for slow
   dup               the next picture carries the RTP timestamp of the one before it
   garbage           send 512 bytes that mean nothing to every playing client
   refuse            close new connections as soon as they are accepted
   accept            end refuse
+  power off         close every connection and the port
+  power on          listen on the same port again
+  auth HOW          ask for another password from now on: basic USER:PASSWORD, digest USER:PASSWORD, or none
+  answer STATUS     answer DESCRIBE with this status, such as 403; 200 ends it
+  redirect URL      send whoever asks DESCRIBE to this address; off ends it
+  sdp FAULT         describe a stream that is not there: codec (the other one), audio (no video), empty, garbage; right ends it
+  udp HOW           refuse (461) a client that wants UDP, or mute: promise UDP and send nothing by it; on ends both
+  delay MS          answer every request so much later
+  scramble SWITCH   on: answer every request with 512 bytes that mean nothing; off ends it
+  stats             connections and sessions so far, and when connections were tried
   quit              end";
 
 /// Why a command was not carried out.
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
     /// There is no such command.
-    #[error(
-        "command {0:?} is not known; known are drop, freeze, hang, resume, loss, corrupt, reorder, clip, fps, jump, dup, garbage, refuse, accept, quit"
-    )]
+    #[error("command {0:?} is not known; known are {known}", known = known().join(", "))]
     Unknown(String),
     /// The number behind it is missing or of no use.
     #[error("command {command:?} needs {needs}, found {found:?}")]
@@ -47,7 +59,14 @@ pub enum CommandError {
     },
 }
 
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// The names of all commands, as the help text has them.
+fn known() -> Vec<&'static str> {
+    let mut names: Vec<&str> = COMMANDS.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    names.dedup();
+    names
+}
+
+#[derive(Debug, Clone, PartialEq)]
 enum Command {
     Drop,
     Freeze,
@@ -62,6 +81,28 @@ enum Command {
     Dup,
     Garbage,
     Refuse(bool),
+    Power(bool),
+    Clock(i64),
+    Auth(Option<Auth>),
+    Answer(u16),
+    Redirect(Option<String>),
+    Sdp(Option<SdpFault>),
+    Udp(Udp),
+    Delay(u32),
+    Scramble(bool),
+    Stats,
+}
+
+/// What becomes of clients that want UDP.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Udp {
+    /// They are served.
+    #[default]
+    On,
+    /// 461 Unsupported Transport.
+    Refused,
+    /// Promised, and nothing is ever sent.
+    Mute,
 }
 
 impl Command {
@@ -90,6 +131,43 @@ impl Command {
                 _ => return Err(error("a number from 0.1 to 1000")),
             },
             "jump" => Command::Jump(argument.parse::<i32>().map_err(|_| error("milliseconds"))?.into()),
+            "clock" => Command::Clock(argument.parse::<i32>().map_err(|_| error("seconds"))?.into()),
+            "delay" => match argument.parse() {
+                Ok(ms) if ms <= LONGEST_DELAY_MS => Command::Delay(ms),
+                _ => return Err(error("milliseconds, from 0 to 600000")),
+            },
+            "answer" => match argument.parse() {
+                Ok(status) if (200..=599).contains(&status) => Command::Answer(status),
+                _ => return Err(error("a status from 200 to 599")),
+            },
+            "redirect" if argument.starts_with("rtsp://") => Command::Redirect(Some(argument.to_owned())),
+            "redirect" if argument == "off" => Command::Redirect(None),
+            "redirect" => return Err(error("an address that begins with rtsp://, or off")),
+            "sdp" => Command::Sdp(match argument {
+                "right" => None,
+                "codec" => Some(SdpFault::OtherCodec),
+                "audio" => Some(SdpFault::AudioOnly),
+                "empty" => Some(SdpFault::Empty),
+                "garbage" => Some(SdpFault::Garbage),
+                _ => return Err(error("right, codec, audio, empty or garbage")),
+            }),
+            "udp" => Command::Udp(match argument {
+                "on" => Udp::On,
+                "refuse" => Udp::Refused,
+                "mute" => Udp::Mute,
+                _ => return Err(error("on, refuse or mute")),
+            }),
+            "power" | "scramble" => match (command, argument) {
+                ("power", "on" | "off") => Command::Power(argument == "on"),
+                (_, "on" | "off") => Command::Scramble(argument == "on"),
+                _ => return Err(error("on or off")),
+            },
+            "auth" => Command::Auth(parse_auth(argument).ok_or_else(|| CommandError::Argument {
+                command: command.to_owned(),
+                needs: "basic USER:PASSWORD, digest USER:PASSWORD, or none".to_owned(),
+                // It may hold a password.
+                found: "something else".to_owned(),
+            })?),
             _ if !argument.is_empty() && Self::without_argument(command).is_some() => {
                 return Err(error("no argument"));
             }
@@ -108,9 +186,24 @@ impl Command {
             "garbage" => Command::Garbage,
             "refuse" => Command::Refuse(true),
             "accept" => Command::Refuse(false),
+            "stats" => Command::Stats,
             _ => return None,
         })
     }
+}
+
+/// The longest that answers can be held back, as the help text has it.
+const LONGEST_DELAY_MS: u32 = 600_000;
+
+/// `none`, `basic USER:PASSWORD` or `digest USER:PASSWORD`.
+fn parse_auth(text: &str) -> Option<Option<Auth>> {
+    let (scheme, credentials) = match text.split_once(' ') {
+        None => return (text == "none").then_some(None),
+        Some(("basic", credentials)) => (AuthScheme::Basic, credentials),
+        Some(("digest", credentials)) => (AuthScheme::Digest, credentials),
+        Some(_) => return None,
+    };
+    Auth::new(scheme, credentials).ok().map(Some)
 }
 
 /// The faults that are switched on. Counters stand for things that happen once: a sender acts when one has risen.
@@ -123,8 +216,15 @@ pub(crate) struct Faults {
     pub(crate) corrupt_permille: u32,
     pub(crate) reorder_permille: u32,
     pub(crate) jump_ms: i64,
+    pub(crate) clock_seconds: i64,
     pub(crate) dups: u64,
     pub(crate) garbage: u64,
+    pub(crate) udp: Udp,
+    pub(crate) sdp: Option<SdpFault>,
+    pub(crate) delay_ms: u32,
+    pub(crate) scramble: bool,
+    /// What DESCRIBE is answered with; 0 as it should be.
+    pub(crate) status: u16,
 }
 
 /// Names a connection.
@@ -139,9 +239,18 @@ pub(crate) struct State {
     pub(crate) pictures_sent: u64,
     /// Taken from the clip, not yet out.
     pub(crate) pictures_on_their_way: u64,
+    /// The password that is asked for now.
+    pub(crate) auth: Option<Auth>,
+    /// Where whoever asks DESCRIBE is sent.
+    pub(crate) redirect: Option<String>,
+    pub(crate) stats: Stats,
+    started: Instant,
     has_played: bool,
     connections: HashMap<ConnectionId, TcpStream>,
     connections_so_far: ConnectionId,
+    powered_off: bool,
+    /// Nobody listens: `power off` is carried out.
+    port_closed: bool,
     stopping: bool,
 }
 
@@ -162,6 +271,12 @@ impl Control {
             clock: Clock::new(Instant::now(), options.fps),
             pictures_sent: 0,
             pictures_on_their_way: 0,
+            auth: options.auth.clone(),
+            redirect: None,
+            stats: Stats::default(),
+            started: Instant::now(),
+            powered_off: false,
+            port_closed: false,
             has_played: options.pace_from == PaceFrom::Start,
             connections: HashMap::new(),
             connections_so_far: 0,
@@ -180,7 +295,29 @@ impl Control {
         let command = Command::parse(line, self.clips.len())?;
         let mut state = self.state();
         let mut note = String::new();
+        let mut said = line.trim();
         match command {
+            Command::Stats => return Ok(state.stats.line(state.pictures_sent)),
+            Command::Auth(auth) => {
+                state.auth = auth;
+                said = "auth"; // and not the password
+            }
+            Command::Answer(status) => state.faults.status = if status == 200 { 0 } else { status },
+            Command::Redirect(url) => {
+                state.redirect = url;
+                said = "redirect"; // an address may hold a password, too
+            }
+            Command::Sdp(fault) => state.faults.sdp = fault,
+            Command::Udp(udp) => state.faults.udp = udp,
+            Command::Delay(ms) => state.faults.delay_ms = ms,
+            Command::Scramble(on) => state.faults.scramble = on,
+            Command::Clock(seconds) => state.faults.clock_seconds = seconds,
+            Command::Power(on) => {
+                state.powered_off = !on;
+                if !on {
+                    note = format!(": {} connections closed", state.close_connections());
+                }
+            }
             Command::Drop => note = format!(": {} connections closed", state.close_connections()),
             Command::Freeze => state.faults.freeze = true,
             Command::Hang => state.faults.hang = true,
@@ -205,13 +342,19 @@ impl Control {
         let (sent, on_their_way) = (state.pictures_sent, state.pictures_on_their_way);
         drop(state);
         self.changed.notify_all();
-        Ok(format!("{}{note} ({sent} pictures sent so far, {on_their_way} on their way)", line.trim()))
+        Ok(format!("{said}{note} ({sent} pictures sent so far, {on_their_way} on their way)"))
     }
 
     /// Takes a new connection in, or refuses it (`None`): on command, and at the end.
     pub(crate) fn add_connection(&self, stream: &TcpStream) -> Option<ConnectionId> {
         let mut state = self.state();
-        if state.faults.refuse || state.stopping {
+        if state.stopping || state.powered_off {
+            return None; // whoever calls now is this camera itself, to be woken
+        }
+        let since_start = state.started.elapsed();
+        state.stats.attempts.push(since_start);
+        if state.faults.refuse {
+            state.stats.refused += 1;
             return None;
         }
         let own = stream.try_clone().ok()?;
@@ -221,13 +364,56 @@ impl Control {
         Some(id)
     }
 
-    /// Ends a connection; whoever works for it is woken.
-    pub(crate) fn remove_connection(&self, id: ConnectionId) {
+    /// Ends a connection; whoever works for it is woken. False: this camera had ended it before.
+    pub(crate) fn remove_connection(&self, id: ConnectionId) -> bool {
         let removed = self.state().connections.remove(&id);
-        if let Some(stream) = removed {
+        if let Some(stream) = &removed {
             stream.shutdown(Shutdown::Both).ok();
         }
         self.changed.notify_all();
+        removed.is_some()
+    }
+
+    /// A client's session is over, in this way.
+    pub(crate) fn session_ended(&self, ending: Ending) {
+        self.state().stats.ended(ending);
+        self.changed.notify_all();
+    }
+
+    /// Waits for the time by which answers are held back; false when the connection ended meanwhile.
+    pub(crate) fn wait_delay(&self, id: ConnectionId) -> bool {
+        let delay = Duration::from_millis(self.state().faults.delay_ms.into());
+        let due = Instant::now() + delay;
+        delay.is_zero() || self.wait_until_due(id, |_| Some(due)).is_some()
+    }
+
+    /// Whether the port is to be open.
+    pub(crate) fn is_powered(&self) -> bool {
+        !self.state().powered_off
+    }
+
+    /// The listener's side of `power`: the port is closed, or open again.
+    pub(crate) fn port_is(&self, closed: bool) {
+        self.state().port_closed = closed;
+        self.changed.notify_all();
+    }
+
+    /// The commander's side of `power`: waits until the port is as it is to be.
+    pub(crate) fn wait_for_port(&self, closed: bool, limit: Duration) {
+        let until = Instant::now() + limit;
+        let mut state = self.state();
+        while state.port_closed != closed && !state.stopping {
+            let Some(left) = until.checked_duration_since(Instant::now()) else { return };
+            (state, _) = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Waits until the port is to be open, or the camera stops.
+    pub(crate) fn wait_for_power(&self) {
+        let mut state = self.state();
+        while state.powered_off && !state.stopping {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
     }
 
     /// Ends all connections for good.
@@ -303,6 +489,22 @@ impl State {
 mod tests {
     use super::*;
 
+    /// A line that each command of the help text takes.
+    fn example(command: &str, argument: Option<&str>) -> String {
+        let argument = match (command, argument) {
+            ("auth", _) => "digest user:password",
+            ("answer", _) => "403",
+            ("redirect", _) => "rtsp://127.0.0.1/other",
+            ("sdp", _) => "codec",
+            ("udp", _) => "mute",
+            ("power", Some(word)) => word,
+            ("scramble", _) => "on",
+            (_, Some(word)) if word.chars().all(char::is_uppercase) => "1",
+            _ => "",
+        };
+        format!("{command} {argument}")
+    }
+
     #[test]
     fn every_command_of_the_help_text_is_known() {
         for line in COMMANDS.lines() {
@@ -311,9 +513,20 @@ mod tests {
             if command == "quit" {
                 continue; // the program's, not the camera's
             }
-            let takes_number = words.next().is_some_and(|word| word.chars().all(char::is_uppercase));
-            let line = if takes_number { format!("{command} 1") } else { command.to_owned() };
+            let line = example(command, words.next());
             assert!(Command::parse(&line, 2).is_ok(), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_password_is_not_repeated() {
+        let error = Command::parse("auth plain user:s3cret", 1).unwrap_err();
+        assert!(!error.to_string().contains("s3cret"), "{error}");
+        assert!(!format!("{:?}", Command::parse("auth basic user:s3cret", 1).unwrap()).contains("s3cret"));
+        let control = Control::new(Vec::new(), &Options::default());
+        for line in ["auth digest user:s3cret", "redirect rtsp://user:s3cret@127.0.0.1/x"] {
+            let said = control.command(line).unwrap();
+            assert!(!said.contains("s3cret"), "{said}");
         }
     }
 
@@ -327,7 +540,13 @@ mod tests {
         );
         assert_eq!(sentence("fps 0"), "command \"fps\" needs a number from 0.1 to 1000, found \"0\"");
         assert_eq!(sentence("freeze now"), "command \"freeze\" needs no argument, found \"now\"");
-        assert!(sentence("explode").starts_with("command \"explode\" is not known"));
+        let unknown = sentence("explode");
+        assert!(
+            unknown.starts_with("command \"explode\" is not known; known are drop, freeze, "),
+            "{unknown}"
+        );
+        assert_eq!(sentence("power maybe"), "command \"power\" needs on or off, found \"maybe\"");
+        assert_eq!(sentence("answer 99"), "command \"answer\" needs a status from 200 to 599, found \"99\"");
         assert_eq!(Command::parse(" jump  -500 ", 1).unwrap(), Command::Jump(-500));
     }
 }

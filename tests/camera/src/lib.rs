@@ -33,6 +33,7 @@ mod rtsp;
 mod sdp;
 mod server;
 mod session;
+mod stats;
 mod stream;
 
 pub use annexb::Codec;
@@ -41,3 +42,4 @@ pub use clip::{Clip, ClipError};
 pub use control::{COMMANDS, CommandError};
 pub use sdp::ParameterSets;
 pub use server::{Join, Options, PaceFrom, StartError, TestCamera};
+pub use stats::Stats;

@@ -18,6 +18,39 @@ pub enum ParameterSets {
     OutOfBand,
 }
 
+/// A description of a stream that is not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SdpFault {
+    /// It names the other codec.
+    OtherCodec,
+    /// It has sound and no video.
+    AudioOnly,
+    /// It has no media at all.
+    Empty,
+    /// It is no description.
+    Garbage,
+}
+
+/// What is said instead of the description.
+pub(crate) fn describe_wrongly(fault: SdpFault, right: &str, codec: Codec) -> String {
+    let head = || right.split("m=video").next().unwrap_or_default();
+    match fault {
+        SdpFault::Empty => head().to_owned(),
+        SdpFault::AudioOnly => {
+            format!("{}m=audio 0 RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\na=control:{TRACK}\r\n", head())
+        }
+        SdpFault::OtherCodec => {
+            let other = if codec == Codec::H264 { Codec::H265 } else { Codec::H264 };
+            let fits = |line: &&str| !line.starts_with("a=fmtp:");
+            let text: String = right.split_inclusive("\r\n").filter(fits).collect();
+            text.replace(codec.rtp_name(), other.rtp_name())
+        }
+        SdpFault::Garbage => "m=\r\nm=video\r\na=rtpmap:\r\n\u{1}\u{2}=%s%n\r\nv=999999999999999999999\r\nc=IN\r\nm=video 0 RTP/AVP 96 97\r\n\
+             a=rtpmap:96 NOTHING/0\r\na=fmtp:96 ;;;==;sprop-parameter-sets=!!!\r\n"
+            .to_owned(),
+    }
+}
+
 /// The name of the one track in `SETUP` requests.
 pub(crate) const TRACK: &str = "track1";
 
@@ -97,6 +130,22 @@ mod tests {
         );
         let in_band = describe(&clip, ParameterSets::InBand, 25.0);
         assert!(in_band.contains("a=fmtp:96 packetization-mode=1;profile-level-id=64001E\r\n"), "{in_band}");
+    }
+
+    #[test]
+    fn a_wrong_description_is_wrong_in_one_way() {
+        let clip = clip("a.h264", &[0, 0, 1, 0x67, 0x64, 0, 0x1E, 0, 0, 1, 0x68, 0xEB, 0, 0, 1, 0x65, 0x88]);
+        let right = describe(&clip, ParameterSets::Both, 25.0);
+        let wrong = |fault| describe_wrongly(fault, &right, Codec::H264);
+        let other = wrong(SdpFault::OtherCodec);
+        assert!(
+            other.contains("H265/90000") && !other.contains("H264") && !other.contains("fmtp"),
+            "{other}"
+        );
+        assert!(!wrong(SdpFault::Empty).contains("m="));
+        let audio = wrong(SdpFault::AudioOnly);
+        assert!(audio.contains("m=audio") && !audio.contains("video"), "{audio}");
+        assert!(!wrong(SdpFault::Garbage).contains("v=0"));
     }
 
     #[test]

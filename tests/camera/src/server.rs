@@ -11,6 +11,10 @@ use crate::clip::Clip;
 use crate::control::{CommandError, Control};
 use crate::sdp::ParameterSets;
 use crate::session;
+use crate::stats::Stats;
+
+/// How long closing the port, or having it again, may take.
+const POWER_LIMIT: Duration = Duration::from_secs(10);
 
 /// The path of the one stream.
 pub(crate) const PATH: &str = "/cam";
@@ -125,7 +129,7 @@ impl TestCamera {
         let shared = Arc::clone(&control);
         let listening = thread::Builder::new()
             .name("listen".to_owned())
-            .spawn(move || listen(&listener, &shared, &options))
+            .spawn(move || listen(listener, &shared, &options))
             .map_err(StartError::Thread)?;
         Ok(TestCamera { address, control, listening: Some(listening) })
     }
@@ -137,23 +141,66 @@ impl TestCamera {
 
     /// Carries out one of [`COMMANDS`](crate::COMMANDS) (except `quit`) and says in a few words what was done.
     pub fn command(&self, line: &str) -> Result<String, CommandError> {
-        self.control.command(line)
+        let said = self.control.command(line)?;
+        let powered = self.control.is_powered();
+        if !powered {
+            self.wake();
+        }
+        self.control.wait_for_port(!powered, POWER_LIMIT);
+        Ok(said)
+    }
+
+    /// What clients have done so far.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.control.state().stats.clone()
+    }
+
+    /// Pictures whose last packet is out.
+    #[must_use]
+    pub fn pictures_sent(&self) -> u64 {
+        self.control.state().pictures_sent
+    }
+
+    /// `accept` returns only for a client, so be one.
+    fn wake(&self) -> bool {
+        TcpStream::connect_timeout(&self.address, Duration::from_secs(1)).is_ok()
     }
 }
 
 impl Drop for TestCamera {
     fn drop(&mut self) {
+        let powered = self.control.is_powered();
         self.control.stop();
-        // `accept` returns only for a client, so be one.
-        if TcpStream::connect_timeout(&self.address, Duration::from_secs(1)).is_ok() {
+        // Without power nobody accepts, and the thread was woken by the stop.
+        if !powered || self.wake() {
             self.listening.take().map(JoinHandle::join);
         }
     }
 }
 
-fn listen(listener: &TcpListener, control: &Control, options: &Options) {
+fn listen(listener: TcpListener, control: &Control, options: &Options) {
+    let Ok(address) = listener.local_addr() else { return };
+    let mut open = Some(listener);
     thread::scope(|scope| {
         while !control.is_stopping() {
+            if !control.is_powered() {
+                open = None;
+                control.port_is(true);
+                control.wait_for_power();
+                continue;
+            }
+            let Some(listener) = &open else {
+                match TcpListener::bind(address) {
+                    Ok(listener) => {
+                        open = Some(listener);
+                        control.port_is(false);
+                    }
+                    // Somebody else has it for a moment.
+                    Err(_) => thread::sleep(Duration::from_millis(10)),
+                }
+                continue;
+            };
             let Ok((stream, _)) = listener.accept() else {
                 thread::sleep(Duration::from_millis(10)); // out of descriptors, most likely: let some be closed
                 continue;

@@ -7,12 +7,13 @@ use std::thread::{self, Scope};
 use std::time::Duration;
 
 use crate::auth::fresh_nonce;
-use crate::control::{ConnectionId, Control};
+use crate::control::{ConnectionId, Control, Udp};
 use crate::rtsp::{
     Message, MessageError, Request, Response, TransportRequest, parse_transport, read_message,
 };
 use crate::sdp::{self, TRACK};
 use crate::server::{Options, PATH};
+use crate::stats::Ending;
 use crate::stream::{self, FIRST_SEQUENCE, Output};
 
 const METHODS: &str = "OPTIONS, DESCRIBE, SETUP, PLAY, GET_PARAMETER, SET_PARAMETER, TEARDOWN";
@@ -23,10 +24,19 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 pub(crate) fn serve(control: &Control, options: &Options, id: ConnectionId, stream: TcpStream) {
     thread::scope(|scope| {
         // What a client does wrong was answered where it could be; what the connection suffered ends it.
-        if let Ok(session) = Session::new(control, options, id, stream) {
+        let mut end = None;
+        if let Ok(mut session) = Session::new(control, options, id, stream) {
             session.converse(scope).ok();
+            end = session.is_open.then_some(session.torn_down);
         }
-        control.remove_connection(id);
+        let ended_by_client = control.remove_connection(id);
+        if let Some(torn_down) = end {
+            control.session_ended(match (torn_down, ended_by_client) {
+                (true, _) => Ending::TornDown,
+                (false, true) => Ending::Abandoned,
+                (false, false) => Ending::Cut,
+            });
+        }
     });
 }
 
@@ -40,6 +50,9 @@ struct Session<'env> {
     /// Of this connection alone: digests for another connection's nonce are answered with a fresh challenge.
     nonce: String,
     stage: Stage,
+    /// There was a SETUP that was granted.
+    is_open: bool,
+    torn_down: bool,
 }
 
 enum Stage {
@@ -72,10 +85,12 @@ impl<'env> Session<'env> {
             writer: Arc::new(Mutex::new(stream)),
             nonce: fresh_nonce(),
             stage: Stage::Described,
+            is_open: false,
+            torn_down: false,
         })
     }
 
-    fn converse<'scope>(mut self, scope: &'scope Scope<'scope, 'env>) -> Result<(), MessageError> {
+    fn converse<'scope>(&mut self, scope: &'scope Scope<'scope, 'env>) -> Result<(), MessageError> {
         loop {
             let request = match read_message(&mut self.reader) {
                 Ok(Message::Request(request)) => request,
@@ -87,8 +102,14 @@ impl<'env> Session<'env> {
                     return Err(error);
                 }
             };
-            if !self.control.wait_while_hanging(self.id) {
+            // Asked for before anything is waited for: a client may be gone before it is answered.
+            self.torn_down |= request.method == "TEARDOWN" && self.is_open;
+            if !self.control.wait_while_hanging(self.id) || !self.control.wait_delay(self.id) {
                 return Ok(());
+            }
+            if self.control.state().faults.scramble {
+                stream::write_to(&self.writer, &stream::garbage())?;
+                continue;
             }
             let (response, next) = self.answer(&request);
             self.send(response)?;
@@ -155,23 +176,45 @@ impl<'env> Session<'env> {
 
     /// The challenge for a request that does not show the password, if one is asked for.
     fn challenge(&self, request: &Request) -> Option<String> {
-        let auth = self.options.auth.as_ref()?;
-        let given = request.header("Authorization").unwrap_or_default();
-        (!auth.accepts(given, &request.method, &self.nonce)).then(|| auth.challenge(&self.nonce))
+        let mut state = self.control.state();
+        let given = request.header("Authorization");
+        state.stats.with_credentials += u64::from(given.is_some());
+        let auth = state.auth.as_ref()?;
+        if auth.accepts(given.unwrap_or_default(), &request.method, &self.nonce) {
+            return None;
+        }
+        let challenge = auth.challenge(&self.nonce);
+        state.stats.unauthorized += 1;
+        state.stats.wrong_passwords += u64::from(given.is_some());
+        Some(challenge)
     }
 
     fn describe(&self, request: &Request) -> (Response, Next) {
-        let description = {
+        let (description, faults, redirect) = {
             let state = self.control.state();
-            sdp::describe(&self.control.clips[state.clip], self.options.parameter_sets, state.clock.fps())
+            let clip = &self.control.clips[state.clip];
+            let right = sdp::describe(clip, self.options.parameter_sets, state.clock.fps());
+            let fault = state.faults.sdp;
+            let text = fault.map(|fault| sdp::describe_wrongly(fault, &right, clip.codec())).unwrap_or(right);
+            (text, state.faults, state.redirect.clone())
         };
+        if faults.status != 0 {
+            return (Response::new(&status_line(faults.status), Some(request)), Next::GoOn);
+        }
+        if let Some(url) = redirect {
+            return (Response::new("302 Found", Some(request)).header("Location", &url), Next::GoOn);
+        }
         let base = format!("{}/", request.uri.trim_end_matches('/'));
         let response = Response::new("200 OK", Some(request)).header("Content-Base", &base);
         (response.body("application/sdp", description), Next::GoOn)
     }
 
     fn set_up(&mut self, request: &Request) -> (Response, Next) {
-        let transport = match parse_transport(request.header("Transport").unwrap_or_default()) {
+        let udp = self.control.state().faults.udp;
+        let wanted = parse_transport(request.header("Transport").unwrap_or_default());
+        let wanted = wanted
+            .filter(|wanted| udp != Udp::Refused || matches!(wanted, TransportRequest::Interleaved { .. }));
+        let transport = match wanted {
             Some(TransportRequest::Interleaved { rtp_channel }) => {
                 let connection = Arc::clone(&self.writer);
                 self.stage = Stage::SetUp(Output::Interleaved { connection, rtp_channel });
@@ -191,6 +234,9 @@ impl<'env> Session<'env> {
             }
             None => return (Response::new("461 Unsupported Transport", Some(request)), Next::GoOn),
         };
+        if !std::mem::replace(&mut self.is_open, true) {
+            self.control.state().stats.opened += 1;
+        }
         let response = Response::new("200 OK", Some(request))
             .header("Transport", &transport)
             .header("Session", &self.session_header());
@@ -209,6 +255,20 @@ impl<'env> Session<'env> {
         let base = request.uri.trim_end_matches('/').trim_end_matches(TRACK).trim_end_matches('/');
         format!("{base}/{TRACK}")
     }
+}
+
+/// Code and phrase, as far as the codes that cameras use have one here.
+fn status_line(status: u16) -> String {
+    let phrase = match status {
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Stream Not Found",
+        453 => "Not Enough Bandwidth",
+        500 => "Internal Server Error",
+        503 => "Service Unavailable",
+        _ => "As You Wished",
+    };
+    format!("{status} {phrase}")
 }
 
 /// Two UDP sockets, RTP on an even port and RTCP on the next, as RFC 3550 section 11 has it (some clients insist).

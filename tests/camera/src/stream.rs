@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::annexb::{Codec, NalRole};
 use crate::clip::{Clip, Picture};
-use crate::control::{ConnectionId, Control, Faults, State};
+use crate::control::{ConnectionId, Control, Faults, State, Udp};
 use crate::rtp::{self, SentTotals};
 use crate::sdp::ParameterSets;
 use crate::server::{Join, Options};
@@ -104,7 +104,7 @@ pub(crate) fn run(control: &Control, options: &Options, id: ConnectionId, output
         let report = next_report.is_some_and(|due| due <= now).then(|| {
             next_report = Some(now + interval);
             let timestamp = wire_timestamp(state.clock.media_at(now), faults);
-            rtp::sender_report(sender.ssrc, SystemTime::now(), timestamp, sender.totals)
+            rtp::sender_report(sender.ssrc, wall_clock(faults), timestamp, sender.totals)
         });
         let mut picture = None;
         if has_more && state.clock.instant_of(next_tick) <= now {
@@ -117,6 +117,10 @@ pub(crate) fn run(control: &Control, options: &Options, id: ConnectionId, output
         let garbage = sender.next_garbage(faults);
         if faults.hang {
             continue; // without a picture: a camera that hangs takes none
+        }
+        if faults.udp == Udp::Mute && output.is_udp() {
+            control.state().pictures_on_their_way -= u64::from(has_picture);
+            continue;
         }
         let sent = report
             .map_or(Ok(()), |report| output.send_rtcp(&report))
@@ -142,6 +146,19 @@ pub(crate) fn run(control: &Control, options: &Options, id: ConnectionId, output
             return;
         }
     }
+}
+
+/// What this camera takes for the time.
+fn wall_clock(faults: Faults) -> SystemTime {
+    let error = Duration::from_secs(faults.clock_seconds.unsigned_abs());
+    let now = SystemTime::now();
+    let wrong = if faults.clock_seconds < 0 { now.checked_sub(error) } else { now.checked_add(error) };
+    wrong.unwrap_or(SystemTime::UNIX_EPOCH)
+}
+
+/// Bytes that are neither a packet nor a message, the same in every run.
+pub(crate) fn garbage() -> Vec<u8> {
+    Random::new().garbage()
 }
 
 fn wire_timestamp(media: f64, faults: Faults) -> u32 {
@@ -230,9 +247,7 @@ impl Sender {
             return None;
         }
         self.garbage_done = faults.garbage;
-        let mut garbage: Vec<u8> = (0..GARBAGE_BYTES).map(|_| self.random.next() as u8).collect();
-        garbage[0] = 0xFF; // begins neither a packet ('$') nor a message (a letter)
-        Some(garbage)
+        Some(self.random.garbage())
     }
 
     /// The packets of a picture that reach the wire, in the order in which they do.
@@ -317,6 +332,12 @@ impl Random {
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         self.0
+    }
+
+    fn garbage(&mut self) -> Vec<u8> {
+        let mut garbage: Vec<u8> = (0..GARBAGE_BYTES).map(|_| self.next() as u8).collect();
+        garbage[0] = 0xFF; // begins neither a packet ('$') nor a message (a letter)
+        garbage
     }
 
     fn permille(&mut self) -> u32 {

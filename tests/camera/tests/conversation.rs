@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use vas_test_camera::{Auth, AuthScheme, Clip, Join, Options, TestCamera};
+use vas_test_camera::{Auth, AuthScheme, Clip, Join, Options, Stats, TestCamera};
 
 const WATCHDOG: Duration = Duration::from_secs(20);
 
@@ -414,4 +414,171 @@ fn a_client_that_reads_nothing_hinders_neither_others_nor_the_end() {
     let start = Instant::now();
     drop(camera);
     assert!(start.elapsed() < WATCHDOG, "{:?}", start.elapsed());
+}
+
+/// Waits until the camera has counted what a client did last.
+fn until(camera: &TestCamera, what: &str, holds: impl Fn(&Stats) -> bool) -> Stats {
+    let deadline = Instant::now() + WATCHDOG;
+    loop {
+        let stats = camera.stats();
+        if holds(&stats) {
+            return stats;
+        }
+        assert!(Instant::now() < deadline, "{what}: {stats:?}");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn each_way_to_leave_a_session_is_counted_as_what_it_is() {
+    let camera = TestCamera::start(vec![clip(5, 5)], fast()).unwrap();
+    // Without a session there is nothing to take leave of.
+    drop(Client::connect(&camera));
+    assert!(Client::play(&camera).ask("TEARDOWN", "").starts_with("RTSP/1.0 200 "));
+    until(&camera, "a TEARDOWN", |stats| stats.torn_down == 1);
+    drop(Client::play(&camera));
+    until(&camera, "a client that just goes", |stats| stats.abandoned == 1);
+    let mut client = Client::play(&camera);
+    camera.command("drop").unwrap();
+    while client.rtp().is_some() {}
+    let stats = until(&camera, "a connection that the camera closed", |stats| stats.cut == 1);
+    assert_eq!((stats.connections(), stats.opened, stats.open_now()), (4, 3, 0));
+    assert!(stats.attempts.windows(2).all(|two| two[0] <= two[1]));
+    let line = camera.command("stats").unwrap();
+    assert!(line.contains(" opened=3 torn_down=1 abandoned=1 cut=1 "), "{line}");
+}
+
+#[test]
+fn a_farewell_that_a_hanging_camera_does_not_answer_is_counted_when_it_wakes() {
+    let camera = TestCamera::start(vec![clip(5, 5)], fast()).unwrap();
+    let mut client = Client::play(&camera);
+    camera.command("hang").unwrap();
+    let url = client.url.clone();
+    client.send("TEARDOWN", &url, "");
+    drop(client);
+    camera.command("resume").unwrap();
+    until(&camera, "the TEARDOWN", |stats| stats.torn_down == 1);
+}
+
+#[test]
+fn connections_that_are_refused_are_counted_too() {
+    let camera = TestCamera::start(vec![clip(5, 5)], fast()).unwrap();
+    camera.command("refuse").unwrap();
+    for _ in 0..2 {
+        assert!(Client::connect(&camera).interleaved().is_none());
+    }
+    let stats = camera.stats();
+    assert_eq!((stats.connections(), stats.refused, stats.opened), (2, 2, 0));
+}
+
+#[test]
+fn without_power_nobody_listens_and_with_it_the_port_is_the_same() {
+    let camera = TestCamera::start(vec![clip(5, 5)], fast()).unwrap();
+    let mut client = Client::play(&camera);
+    let address = client.url.trim_start_matches("rtsp://").trim_end_matches("/cam").to_owned();
+    for _ in 0..3 {
+        assert!(camera.command("power off").unwrap().starts_with("power off: 1 connections closed"));
+        while client.rtp().is_some() {}
+        let refused = TcpStream::connect(&address).unwrap_err();
+        assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+        camera.command("power on").unwrap();
+        client = Client::play(&camera);
+        assert_eq!(client.picture().unwrap().picture(), 0);
+    }
+    assert_eq!(camera.stats().connections(), 4, "what the camera did to wake itself is not counted");
+    camera.command("power off").unwrap();
+    drop(camera); // ends, though nobody can be called any more
+}
+
+#[test]
+fn a_password_is_changed_while_the_camera_runs_and_wrong_ones_are_counted() {
+    let camera = TestCamera::start(vec![clip(5, 5)], fast()).unwrap();
+    assert!(Client::connect(&camera).ask("DESCRIBE", "").starts_with("RTSP/1.0 200 "));
+    camera.command("auth basic u:p").unwrap();
+    let mut client = Client::connect(&camera);
+    assert!(client.ask("DESCRIBE", "").starts_with("RTSP/1.0 401 "));
+    assert!(client.ask("DESCRIBE", "Authorization: Basic dTpx\r\n").starts_with("RTSP/1.0 401 "));
+    assert!(client.ask("DESCRIBE", "Authorization: Basic dTpw\r\n").starts_with("RTSP/1.0 200 "));
+    let stats = camera.stats();
+    assert_eq!((stats.unauthorized, stats.wrong_passwords, stats.with_credentials), (2, 1, 2));
+    camera.command("auth none").unwrap();
+    assert!(Client::connect(&camera).ask("DESCRIBE", "").starts_with("RTSP/1.0 200 "));
+}
+
+#[test]
+fn describe_is_answered_with_a_status_another_address_or_a_wrong_description_on_command() {
+    let camera = TestCamera::start(vec![clip(5, 5)], fast()).unwrap();
+    let describe = |command: &str| {
+        camera.command(command).unwrap();
+        Client::connect(&camera).ask("DESCRIBE", "")
+    };
+    assert!(describe("answer 403").starts_with("RTSP/1.0 403 Forbidden\r\n"));
+    assert!(describe("answer 200").starts_with("RTSP/1.0 200 "));
+    let sent_on = describe("redirect rtsp://127.0.0.1:9/cam");
+    assert!(sent_on.starts_with("RTSP/1.0 302 "), "{sent_on}");
+    assert!(sent_on.contains("\r\nLocation: rtsp://127.0.0.1:9/cam\r\n"), "{sent_on}");
+    assert!(describe("redirect off").starts_with("RTSP/1.0 200 "));
+    assert!(describe("sdp codec").contains("H265/90000"));
+    assert!(!describe("sdp empty").contains("\r\nm="));
+    assert!(describe("sdp audio").contains("\r\nm=audio"));
+    assert!(describe("sdp garbage").contains("sprop-parameter-sets=!!!"));
+    assert!(describe("sdp right").contains("H264/90000"));
+}
+
+#[test]
+fn udp_is_refused_or_promised_and_not_kept() {
+    let camera = TestCamera::start(vec![clip(5, 5)], fast()).unwrap();
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let port = socket.local_addr().unwrap().port();
+    let transport = format!("Transport: RTP/AVP;unicast;client_port={port}-{port}\r\n");
+    camera.command("udp refuse").unwrap();
+    assert!(Client::connect(&camera).ask("SETUP", &transport).starts_with("RTSP/1.0 461 "));
+    assert_eq!(camera.stats().opened, 0);
+    assert_eq!(Client::play(&camera).picture().unwrap().picture(), 0, "by TCP it is served");
+
+    camera.command("udp mute").unwrap();
+    let mut client = Client::connect(&camera);
+    assert!(client.ask("SETUP", &transport).starts_with("RTSP/1.0 200 "));
+    assert!(client.ask("PLAY", "").starts_with("RTSP/1.0 200 "));
+    Client::play(&camera).pictures(20); // meanwhile as many would have come by UDP
+    socket.set_nonblocking(true).unwrap();
+    assert!(socket.recv(&mut [0; 2000]).is_err());
+    camera.command("udp on").unwrap();
+    socket.set_nonblocking(false).unwrap();
+    socket.set_read_timeout(Some(WATCHDOG)).unwrap();
+    assert!(socket.recv(&mut [0; 2000]).is_ok());
+}
+
+#[test]
+fn answers_come_late_or_mean_nothing_on_command() {
+    let camera = TestCamera::start(vec![clip(5, 5)], fast()).unwrap();
+    camera.command("delay 150").unwrap();
+    let asked = Instant::now();
+    Client::connect(&camera).ask("OPTIONS", "");
+    assert!(asked.elapsed() >= Duration::from_millis(150));
+    camera.command("delay 0").unwrap();
+    camera.command("scramble on").unwrap();
+    let mut client = Client::connect(&camera);
+    client.send("OPTIONS", "*", "");
+    let mut said = [0; 512];
+    client.reader.read_exact(&mut said).unwrap();
+    assert_eq!(said[0], 0xFF);
+    camera.command("scramble off").unwrap();
+    assert!(client.ask("OPTIONS", "").starts_with("RTSP/1.0 200 "), "the connection stays");
+}
+
+#[test]
+fn the_clock_of_the_reports_is_wrong_by_what_was_asked() {
+    let options = Options { rtcp_interval_ms: 5, ..fast() };
+    let camera = TestCamera::start(vec![clip(5, 5)], options).unwrap();
+    let report_seconds = |client: &mut Client| loop {
+        let (channel, packet) = client.interleaved().unwrap();
+        if channel == 5 {
+            break i64::from(u32::from_be_bytes(packet[8..12].try_into().unwrap()));
+        }
+    };
+    let right = report_seconds(&mut Client::play(&camera));
+    camera.command("clock -100000").unwrap();
+    let wrong = report_seconds(&mut Client::play(&camera));
+    assert!((-100_000..-99_900).contains(&(wrong - right)), "{right} {wrong}");
 }
