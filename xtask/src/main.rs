@@ -12,6 +12,7 @@ mod demo;
 mod deny;
 mod deps;
 mod failure;
+mod faults;
 mod fresh;
 mod fuzz;
 mod generate;
@@ -117,6 +118,13 @@ enum Verb {
     Release(release::Options),
     /// Kill, stop, starve and mislead servers and readers, and see that no reader is misled and no server hurt
     Torture(torture::Options),
+    /// Cameras that misbehave: what the server does, how soon frames come again, what the other cameras lose; and a password that
+    /// is looked for everywhere
+    Faults(faults::Faults),
+    /// Many cameras for long with faults at random: memory, descriptors, threads, wrong frames, files left
+    Soak(faults::Soak),
+    /// Every pixel format that FFmpeg decodes, as readers get it, against the ffmpeg program
+    Formats(faults::Formats),
     /// What publishing a frame costs a server with 0, 1 and 16 readers, stopped ones and killed ones
     Isolation(isolation::Options),
     /// Measure again what decisions were made by (docs/decisions); by hand
@@ -176,6 +184,9 @@ fn carry_out(verb: Verb) -> Outcome {
         Verb::Package => package::command(&workspace()?, package::Tree::AsItStands),
         Verb::Release(options) => release::command(&workspace()?, &options),
         Verb::Torture(options) => torture::command(&workspace()?, &options),
+        Verb::Faults(options) => faults::faults(&workspace()?, &options),
+        Verb::Soak(options) => faults::soak(&workspace()?, &options),
+        Verb::Formats(options) => faults::formats(&workspace()?, &options),
         Verb::Isolation(options) => isolation::command(&workspace()?, &options),
         Verb::Bench { verb } => bench::command(&workspace()?, &verb),
         Verb::Cost(options) => cost::command(&workspace()?, &options),

@@ -6,7 +6,7 @@ use crate::annexb::{Codec, NalRole, access_units, nal_units};
 use crate::order::presentation_deltas;
 
 /// A video clip in memory.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Clip {
     codec: Codec,
     pictures: Vec<Picture>,
@@ -14,7 +14,7 @@ pub struct Clip {
 }
 
 /// One picture (access unit) in the order of transmission.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Picture {
     /// NAL units without start codes and without the delimiter.
     pub(crate) nals: Vec<Vec<u8>>,

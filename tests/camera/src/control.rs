@@ -380,6 +380,11 @@ impl Control {
         self.changed.notify_all();
     }
 
+    /// Time since the camera's start.
+    pub(crate) fn uptime(&self) -> Duration {
+        self.state().started.elapsed()
+    }
+
     /// Waits for the time by which answers are held back; false when the connection ended meanwhile.
     pub(crate) fn wait_delay(&self, id: ConnectionId) -> bool {
         let delay = Duration::from_millis(self.state().faults.delay_ms.into());

@@ -156,6 +156,12 @@ impl TestCamera {
         self.control.state().stats.clone()
     }
 
+    /// How long it has been there, by the clock of [`Stats::attempts`].
+    #[must_use]
+    pub fn uptime(&self) -> Duration {
+        self.control.uptime()
+    }
+
     /// Pictures whose last packet is out.
     #[must_use]
     pub fn pictures_sent(&self) -> u64 {

@@ -24,12 +24,13 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 pub(crate) fn serve(control: &Control, options: &Options, id: ConnectionId, stream: TcpStream) {
     thread::scope(|scope| {
         // What a client does wrong was answered where it could be; what the connection suffered ends it.
-        let mut end = None;
+        let (mut end, mut understood) = (None, true);
         if let Ok(mut session) = Session::new(control, options, id, stream) {
-            session.converse(scope).ok();
+            // A message that cannot be read makes the camera hang up.
+            understood = matches!(session.converse(scope), Ok(()) | Err(MessageError::Io(_)));
             end = session.is_open.then_some(session.torn_down);
         }
-        let ended_by_client = control.remove_connection(id);
+        let ended_by_client = control.remove_connection(id) && understood;
         if let Some(torn_down) = end {
             control.session_ended(match (torn_down, ended_by_client) {
                 (true, _) => Ending::TornDown,
