@@ -8,8 +8,8 @@ use crate::failure::{Failure, Outcome};
 use crate::leftovers::Folder;
 use crate::workspace::Workspace;
 use crate::{
-    api, clauses, cost, deny, deps, fuzz, generate, isolation, layout, msrv, package, run, sanitize, setup,
-    test, torture, ui, unsafe_code, vectors,
+    api, clauses, cost, deny, deps, faults, fuzz, generate, isolation, layout, msrv, package, run, sanitize,
+    setup, test, torture, ui, unsafe_code, vectors,
 };
 
 /// How long CI fuzzes each target: long enough to go through every seed and notice a target that falls over.
@@ -67,6 +67,7 @@ pub(crate) fn command(workspace: &Workspace) -> Outcome {
         ("fuzz", Box::new(|| fuzz::quick(workspace, FUZZ_SECONDS, folder.path()))),
         ("sanitize", Box::new(|| sanitize::quick(workspace, folder.path()))),
         passes("torture", || torture::quick(workspace, folder.path())),
+        passes("faults", || faults::quick(workspace, folder.path())),
         passes("cost", || cost::quick(workspace, folder.path())),
         passes("isolation", || isolation::quick(workspace, folder.path())),
         passes("left behind", || {

@@ -1,5 +1,6 @@
 //! `cargo xtask faults`, `soak`, `formats`: a real server, cameras that misbehave, readers that say what they saw (tests/faults).
 
+use std::path::Path;
 use std::process::Command;
 
 use clap::{Args, ValueEnum};
@@ -91,6 +92,19 @@ pub(crate) fn formats(workspace: &Workspace, options: &Formats) -> Outcome {
     let mut command = program(workspace, "formats")?;
     command.args(options.only.iter().flat_map(|words| ["--only", words]));
     run::step(&mut command)
+}
+
+/// The short form of the faults, for both clients, and all formats.
+pub(crate) fn quick(workspace: &Workspace, shared_memory: &Path) -> Outcome {
+    for (stage, verb, words) in
+        [("Cameras that misbehave", "faults", &["--quick"][..]), ("Pixel formats", "formats", &[])]
+    {
+        ui::stage(stage);
+        let mut command = program(workspace, verb)?;
+        command.args(words).env("VAS_TEST_SHM", shared_memory);
+        run::step(&mut command)?;
+    }
+    Ok(())
 }
 
 fn program(workspace: &Workspace, verb: &str) -> Outcome<Command> {

@@ -49,6 +49,11 @@ impl Auth {
         }
     }
 
+    /// `USER:PASSWORD`, for a camera that gives away what it knows.
+    pub(crate) fn credentials(&self) -> String {
+        format!("{}:{}", self.user, self.password)
+    }
+
     /// The value of `WWW-Authenticate`.
     pub(crate) fn challenge(&self, nonce: &str) -> String {
         match self.scheme {

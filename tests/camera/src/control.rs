@@ -38,6 +38,7 @@ pub const COMMANDS: &str = "\
   udp HOW           refuse (461) a client that wants UDP, or mute: promise UDP and send nothing by it; on ends both
   delay MS          answer every request so much later
   scramble SWITCH   on: answer every request with 512 bytes that mean nothing; off ends it
+  mirror SWITCH     on: refuse DESCRIBE (404) with the user name and password in the answer; off ends it
   stats             connections and sessions so far, and when connections were tried
   quit              end";
 
@@ -90,6 +91,7 @@ enum Command {
     Udp(Udp),
     Delay(u32),
     Scramble(bool),
+    Mirror(bool),
     Stats,
 }
 
@@ -157,8 +159,9 @@ impl Command {
                 "mute" => Udp::Mute,
                 _ => return Err(error("on, refuse or mute")),
             }),
-            "power" | "scramble" => match (command, argument) {
+            "power" | "scramble" | "mirror" => match (command, argument) {
                 ("power", "on" | "off") => Command::Power(argument == "on"),
+                ("mirror", "on" | "off") => Command::Mirror(argument == "on"),
                 (_, "on" | "off") => Command::Scramble(argument == "on"),
                 _ => return Err(error("on or off")),
             },
@@ -223,6 +226,7 @@ pub(crate) struct Faults {
     pub(crate) sdp: Option<SdpFault>,
     pub(crate) delay_ms: u32,
     pub(crate) scramble: bool,
+    pub(crate) mirror: bool,
     /// What DESCRIBE is answered with; 0 as it should be.
     pub(crate) status: u16,
 }
@@ -311,6 +315,7 @@ impl Control {
             Command::Udp(udp) => state.faults.udp = udp,
             Command::Delay(ms) => state.faults.delay_ms = ms,
             Command::Scramble(on) => state.faults.scramble = on,
+            Command::Mirror(on) => state.faults.mirror = on,
             Command::Clock(seconds) => state.faults.clock_seconds = seconds,
             Command::Power(on) => {
                 state.powered_off = !on;
@@ -503,7 +508,7 @@ mod tests {
             ("sdp", _) => "codec",
             ("udp", _) => "mute",
             ("power", Some(word)) => word,
-            ("scramble", _) => "on",
+            ("scramble" | "mirror", _) => "on",
             (_, Some(word)) if word.chars().all(char::is_uppercase) => "1",
             _ => "",
         };

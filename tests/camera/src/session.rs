@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, Scope};
 use std::time::Duration;
 
-use crate::auth::fresh_nonce;
+use crate::auth::{Auth, fresh_nonce};
 use crate::control::{ConnectionId, Control, Udp};
 use crate::rtsp::{
     Message, MessageError, Request, Response, TransportRequest, parse_transport, read_message,
@@ -191,16 +191,23 @@ impl<'env> Session<'env> {
     }
 
     fn describe(&self, request: &Request) -> (Response, Next) {
-        let (description, faults, redirect) = {
+        let (description, faults, redirect, credentials) = {
             let state = self.control.state();
+            let credentials = state.auth.as_ref().map(Auth::credentials).unwrap_or_default();
             let clip = &self.control.clips[state.clip];
             let right = sdp::describe(clip, self.options.parameter_sets, state.clock.fps());
             let fault = state.faults.sdp;
             let text = fault.map(|fault| sdp::describe_wrongly(fault, &right, clip.codec())).unwrap_or(right);
-            (text, state.faults, state.redirect.clone())
+            (text, state.faults, state.redirect.clone(), credentials)
         };
         if faults.status != 0 {
             return (Response::new(&status_line(faults.status), Some(request)), Next::GoOn);
+        }
+        if faults.mirror {
+            let sent = request.header("Authorization").unwrap_or_default();
+            let password = credentials.split_once(':').map_or("", |(_, password)| password);
+            let status = format!("404 No {sent} here, nor rtsp://{credentials}@here/ nor {password}");
+            return (Response::new(&status, Some(request)), Next::GoOn);
         }
         if let Some(url) = redirect {
             return (Response::new("302 Found", Some(request)).header("Location", &url), Next::GoOn);

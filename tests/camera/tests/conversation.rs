@@ -517,6 +517,15 @@ fn describe_is_answered_with_a_status_another_address_or_a_wrong_description_on_
     let sent_on = describe("redirect rtsp://127.0.0.1:9/cam");
     assert!(sent_on.starts_with("RTSP/1.0 302 "), "{sent_on}");
     assert!(sent_on.contains("\r\nLocation: rtsp://127.0.0.1:9/cam\r\n"), "{sent_on}");
+    camera.command("auth basic u:p").unwrap();
+    camera.command("mirror on").unwrap();
+    let mirrored = Client::connect(&camera).ask("DESCRIBE", "Authorization: Basic dTpw\r\n");
+    assert!(
+        mirrored.starts_with("RTSP/1.0 404 No Basic dTpw here, nor rtsp://u:p@here/ nor p\r\n"),
+        "{mirrored}"
+    );
+    camera.command("mirror off").unwrap();
+    camera.command("auth none").unwrap();
     assert!(describe("redirect off").starts_with("RTSP/1.0 200 "));
     assert!(describe("sdp codec").contains("H265/90000"));
     assert!(!describe("sdp empty").contains("\r\nm="));

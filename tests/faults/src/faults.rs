@@ -98,6 +98,13 @@ pub(crate) const ALL: &[Fault] = &[
         play: |stage| answers_wrongly(stage, "answer 503", "answer 200"),
     },
     Fault {
+        name: "mirror",
+        what: "answers with the user name and password that it was sent",
+        quick: true,
+        setup: plain,
+        play: |stage| answers_wrongly(stage, "mirror on", "mirror off"),
+    },
+    Fault {
         name: "redirect",
         what: "sends whoever asks to another host",
         quick: true,
@@ -436,7 +443,8 @@ fn redirect(stage: &mut Stage<'_>) -> Played {
     let elsewhere = TestCamera::start(vec![clip], Options::default());
     let elsewhere = elsewhere.map_err(|error| crate::stage::Why::Failed(error.to_string()))?;
     // Another host by its name, and the same machine.
-    let url = elsewhere.url().replace("127.0.0.1", "localhost");
+    let (user, password) = (crate::canary::USER, crate::canary::in_url());
+    let url = elsewhere.url().replace("127.0.0.1", &format!("{user}:{password}@localhost"));
     stage.command(&format!("redirect {url}"))?;
     stage.command("drop")?;
     stage.until_troubles(2)?;

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use vas_e2e::compare::{Plays, compare};
-use vas_e2e::process::program;
+use vas_e2e::process::{Process, program};
 use vas_e2e::scene::Scene;
 use vas_e2e::server::{self, Server};
 use vas_test_camera::{Auth, AuthScheme, Clip, Options, Stats, TestCamera};
@@ -303,7 +303,10 @@ impl<'l> Stage<'l> {
 
     fn config(&self, others: &str) -> String {
         let client = self.client.name();
-        let mut text = format!("[export]\nslots = {SLOTS}\n[defaults]\nrtsp_client = {client:?}\n");
+        let mut text = format!(
+            "[server]\nstatus_file = \"status.json\"\nmetrics_file = \"metrics.prom\"\n[export]\nslots = {SLOTS}\n[defaults]\n\
+             rtsp_client = {client:?}\n"
+        );
         for ((id, _), camera) in HEALTHY.iter().zip(&self.healthy) {
             text += &server::camera(id, &camera.url());
         }
@@ -500,6 +503,14 @@ impl<'l> Stage<'l> {
         let id = self.server_id();
         self.search.process(id);
         self.search.folder(&self.scene.base(), &[]);
+        // What else shows a configuration.
+        for verb in ["check-config", "print-config"] {
+            let mut command = server::command(&self.scene);
+            let shown = Process::run(verb, command.arg(verb).arg("--config").arg(&self.inputs()[0]));
+            self.search.bytes(verb, [shown.stdout, shown.stderr].concat().as_bytes());
+        }
+        // What it writes only while it runs.
+        self.search.folder(self.scene.files(), &self.inputs());
         let Some(server) = self.server.take() else { return Ok(()) };
         let asked = Instant::now();
         server.signal(Signal::TERM);

@@ -1,4 +1,4 @@
-//! GStreamer's RTSP server as the camera: a stack that nobody here wrote.
+//! GStreamer's RTSP server as the camera: a stack that nobody here wrote, for both RTSP clients.
 
 use vas_e2e::camera::GstreamerCamera;
 use vas_e2e::clips::{as_mp4, clip, hashes};
