@@ -313,6 +313,7 @@ pub(crate) const ALL: &[Fault] = &[
 ];
 
 fn came_soon(stage: &Stage<'_>) -> Played {
+    stage.status_says("live", |camera| camera["state"] == "live")?;
     let again = stage.told.again.unwrap_or(Duration::MAX);
     holds(again <= SOON, || format!("frames came again after {again:?}, and {SOON:?} are allowed"))
 }
@@ -332,6 +333,7 @@ fn freeze(stage: &mut Stage<'_>) -> Played {
     stage.until_tries(1)?;
     stage.is_stalled()?;
     holds(stage.stats().torn_down > torn_down, || "the frozen session got no TEARDOWN".into())?;
+    stage.is_told_away()?;
     stage.until_tries(2)?;
     stage.heal("resume")?;
     came_soon(stage)
@@ -341,6 +343,7 @@ fn hang(stage: &mut Stage<'_>) -> Played {
     stage.command("hang")?;
     stage.until_tries(2)?;
     stage.is_stalled()?;
+    stage.is_told_away()?;
     stage.heal("resume")?;
     came_soon(stage)
 }
@@ -359,6 +362,7 @@ fn reboot(stage: &mut Stage<'_>) -> Played {
     stage.command("power off")?;
     stage.until_troubles(2)?;
     stage.is_stalled()?;
+    stage.is_told_away()?;
     stage.heal("power on")?;
     came_soon(stage)
 }
@@ -419,6 +423,9 @@ fn is_let_alone(stage: &mut Stage<'_>, line: &str) -> Played {
     stage.is_stalled()?;
     let tries = stage.tries();
     holds(tries <= 2, || format!("{tries} connections until it was understood"))?;
+    stage.status_says("auth_failed, with a reason", |camera| {
+        camera["state"] == "auth_failed" && camera["reason"].is_string()
+    })?;
     stage.observe(OBSERVED, "it was tried again within seconds", |stage| stage.tries() > tries)?;
     let wrong = stage.stats().wrong_passwords - wrong;
     holds(wrong <= 2, || format!("the wrong password was sent {wrong} times"))?;
@@ -433,6 +440,7 @@ fn answers_wrongly(stage: &mut Stage<'_>, wrong: &str, right: &str) -> Played {
     // The loss, and what came of the first try.
     stage.until_troubles(2)?;
     stage.is_stalled()?;
+    stage.is_told_away()?;
     stage.heal(right)?;
     came_soon(stage)
 }
@@ -537,6 +545,7 @@ fn is_damaged(stage: &mut Stage<'_>, line: &str, end: &str) -> Played {
     stage.command(line)?;
     stage.until("a hundred frames", |stage| stage.frames().len() >= 100)?;
     stage.until_frame("a frame with the flag", |seen| seen.frame.damaged)?;
+    stage.status_says("damaged frames", |camera| camera["counters"]["damaged"].as_u64() > Some(0))?;
     stage.heal(end)?;
     let healed = Instant::now();
     stage.until_frame("frames without the flag again", |seen| seen.at > healed && !seen.frame.damaged)?;
@@ -548,6 +557,10 @@ fn nothing_decodable(stage: &mut Stage<'_>) -> Played {
     // Ten seconds of it at the least: hundreds of packets that cannot be decoded, and no line for each.
     stage.observe(Duration::from_secs(6), "more than forty lines about one camera", |stage| {
         stage.troubles().len() > 40
+    })?;
+    stage.status_says("packets that were refused, or damaged frames", |camera| {
+        let count = |name: &str| camera["counters"][name].as_u64().unwrap_or(0);
+        count("decode_errors") + count("damaged") > 0
     })?;
     stage.heal("corrupt 0")?;
     let healed = Instant::now();

@@ -77,14 +77,20 @@ impl Client {
     }
 }
 
-/// Clips and their right pictures, each made once for all rows.
+/// Clips and their right pictures, each made once for all rows, and what the server can do.
 #[derive(Default)]
 pub(crate) struct Library {
+    /// It keeps a status file, so each row holds what stands in it to what happens.
+    has_status: bool,
     clips: Mutex<HashMap<String, Clip>>,
     pictures: Mutex<HashMap<String, Arc<Vec<String>>>>,
 }
 
 impl Library {
+    pub(crate) fn new(has_status: bool) -> Self {
+        Self { has_status, ..Self::default() }
+    }
+
     pub(crate) fn clip(&self, name: &str) -> Played<Clip> {
         let mut clips = self.clips.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(clip) = clips.get(name) {
@@ -379,6 +385,34 @@ impl<'l> Stage<'l> {
     /// Frames of the faulty camera since the fault began.
     pub(crate) fn frames(&self) -> Vec<Seen> {
         self.notes().frames[self.frames_before..].to_vec()
+    }
+
+    /// What the status file says of the faulty camera; `None` while there is no file.
+    fn status(&self) -> Option<serde_json::Value> {
+        let text = std::fs::read_to_string(self.scene.files().join("status.json")).ok()?;
+        let status: serde_json::Value = serde_json::from_str(&text).ok()?;
+        status["cameras"].as_array()?.iter().find(|camera| camera["id"] == FAULTY).cloned()
+    }
+
+    /// Waits until the status file says so of the faulty camera, if the server keeps one.
+    pub(crate) fn status_says(&self, what: &str, holds: impl Fn(&serde_json::Value) -> bool) -> Played {
+        if !self.library.has_status {
+            return Ok(());
+        }
+        self.until(&format!("the status file says: {what}"), |stage| {
+            stage.status().is_some_and(|it| holds(&it))
+        })
+        .map_err(|why| match why {
+            Why::Failed(why) => Why::Failed(format!("{why}; it says {:?}", self.status())),
+            other => other,
+        })
+    }
+
+    /// The status file says that the camera is away, and why.
+    pub(crate) fn is_told_away(&self) -> Played {
+        self.status_says("not live, with a reason", |camera| {
+            camera["state"] != "live" && camera["reason"].as_str().is_some_and(|reason| !reason.is_empty())
+        })
     }
 
     /// What the server has said since the fault began, of the faulty camera.
