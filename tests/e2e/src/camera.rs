@@ -209,6 +209,27 @@ impl SilentHost {
     pub fn url(&self) -> String {
         format!("rtsp://{}/cam", self.listener.local_addr().expect("a bound socket"))
     }
+
+    /// Waits until that many have connected. They stay connected for as long as what is returned.
+    ///
+    /// # Panics
+    /// When they do not come in time.
+    #[must_use]
+    pub fn connections(&self, count: usize) -> Vec<TcpStream> {
+        self.listener.set_nonblocking(true).expect("a listener that does not block");
+        let deadline = Instant::now() + crate::DEADLINE;
+        let mut connections = Vec::new();
+        while connections.len() < count {
+            match self.listener.accept() {
+                Ok((connection, _)) => connections.push(connection),
+                Err(_) => {
+                    assert!(Instant::now() < deadline, "{} of {count} came", connections.len());
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+            }
+        }
+        connections
+    }
 }
 
 /// A TLS connection before another camera, with a certificate that nobody has signed.
