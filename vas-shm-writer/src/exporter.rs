@@ -218,6 +218,13 @@ impl Exporter {
         Ok(Self { keeper, thread: Some(thread), cameras: Arc::default(), when, beat_ns, owner_pid })
     }
 
+    /// Does the thread that makes the files still run? It ends with the exporter; if it does before that it has panicked, and no
+    /// frame is exported any more.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
+    }
+
     /// A camera to export. Nothing is made on disk before its first frame: only then is the geometry known.
     ///
     /// # Errors
