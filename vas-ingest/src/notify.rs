@@ -4,7 +4,18 @@
 //! hangs is no reason for that: the others go on, and its state says what it does.
 
 use sd_notify::NotifyState;
+use std::ffi::OsStr;
+use std::io;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
+
+/// Where it listens.
+const SOCKET_VARIABLE: &str = "NOTIFY_SOCKET";
+
+/// A service manager that does not take what it is told for this long is not told: cameras are looked after by the thread that tells.
+const SEND_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Tells systemd; without it, does nothing.
 #[derive(Debug)]
@@ -54,7 +65,41 @@ impl Notify {
 }
 
 fn send(states: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
+    let Some(place) = std::env::var_os(SOCKET_VARIABLE).filter(|place| !place.is_empty()) else { return };
+    let text: String = states.iter().map(|state| format!("{state}\n")).collect();
+    if let Err(error) = send_to(&place, text.as_bytes()) {
         tracing::debug!("systemd was not told {states:?}: {error}");
+    }
+}
+
+/// sd-notify's own way to send waits for as long as the queue of the socket is full.
+fn send_to(place: &OsStr, text: &[u8]) -> io::Result<()> {
+    let address = match place.as_bytes().strip_prefix(b"@") {
+        Some(name) => SocketAddr::from_abstract_name(name)?,
+        None => SocketAddr::from_pathname(place)?,
+    };
+    let socket = UnixDatagram::unbound()?;
+    socket.set_write_timeout(Some(SEND_TIMEOUT))?;
+    socket.send_to_addr(text, &address).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_manager_that_does_not_listen_holds_nobody_up_for_ever() {
+        let directory = tempfile::tempdir().unwrap();
+        let place = directory.path().join("notify");
+        let manager = UnixDatagram::bind(&place).unwrap();
+        send_to(place.as_os_str(), b"READY=1\n").unwrap();
+        let mut bytes = [0; 64];
+        let len = manager.recv(&mut bytes).unwrap();
+        assert_eq!(&bytes[..len], b"READY=1\n");
+        let filling = UnixDatagram::unbound().unwrap();
+        filling.set_nonblocking(true).unwrap();
+        while filling.send_to(b"WATCHDOG=1\n", &place).is_ok() {}
+        let why = send_to(place.as_os_str(), b"WATCHDOG=1\n").unwrap_err();
+        assert_eq!(why.kind(), io::ErrorKind::WouldBlock);
     }
 }
