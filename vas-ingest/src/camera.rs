@@ -2,14 +2,14 @@
 
 use crate::config::CameraConfig;
 use crate::export::CameraExport;
-use crate::life::{Effect, Event, seconds};
+use crate::life::{Effect, Event, Trouble, seconds};
 use crate::path::FramePath;
 use crate::session::{End, Failure, Session};
 use crate::source::choice::Choice;
 use crate::source::{FileSource, Source};
 use crate::status::Counters;
 use crate::stop::{Stop, Woken};
-use crate::vitals::Vitals;
+use crate::vitals::{self, Vitals};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -53,6 +53,9 @@ impl Camera {
     /// one costs that connection, not the camera.
     pub(crate) fn run(&mut self, mut session: impl FnMut(&mut Self) -> End) -> Outcome {
         self.vitals.enter_thread();
+        if self.wait_on().is_stop() {
+            return self.stopped();
+        }
         loop {
             self.stop.forget_nudge();
             self.vitals.connect();
@@ -73,20 +76,27 @@ impl Camera {
                 }
                 End::Failed(failure) => failure,
             };
-            self.path.set_live(false);
+            // The life first, and then the readers: a look that finds a last frame would tell them that it is live again.
             if let Source::File(FileSource { repeat: false, .. }) = self.config.source {
                 tracing::error!("{}", failure.sentence);
                 self.vitals.on(Event::GaveUp(failure.sentence));
+                self.path.set_live(false);
                 return Outcome::Failed;
             }
             self.counters.reconnects.add(1);
-            let Effect::Wait(wait) = self.vitals.on(Event::Failed(failure.trouble, failure.sentence.clone()))
-            else {
+            let effect = self.vitals.on(Event::Failed(failure.trouble, failure.sentence.clone()));
+            self.path.set_live(false);
+            let Effect::Wait(wait) = effect else {
                 // Its life is over, so somebody stops it.
                 return self.stopped();
             };
             tracing::warn!("{}; trying again in {}", failure.sentence, seconds(wait));
-            match self.stop.wait_for_next_try(wait) {
+            // Nobody shortens the wait of one that was refused: each try brings the account nearer to being locked.
+            let woken = match failure.trouble {
+                Trouble::Lost => self.stop.wait_for_next_try(wait),
+                Trouble::Refused => self.stop.wait_for(wait),
+            };
+            match woken {
                 Woken::Stop => return self.stopped(),
                 Woken::Nudge => {
                     self.vitals.on(Event::Retry);
@@ -95,6 +105,15 @@ impl Camera {
                 Woken::Time => {}
             }
         }
+    }
+
+    /// One that was refused and is started again with the same credentials waits for as long as it would have.
+    fn wait_on(&self) -> Woken {
+        let life = self.vitals.life();
+        let Some(retry_at) = life.retry_at() else { return Woken::Time };
+        let wait = retry_at.saturating_sub(vitals::now());
+        tracing::warn!("{}; trying again in {}", life.reason().unwrap_or_default(), seconds(wait));
+        self.stop.wait_for(wait)
     }
 
     fn stopped(&self) -> Outcome {
@@ -180,24 +199,58 @@ mod tests {
     }
 
     #[test]
-    fn a_nudge_ends_the_long_wait_after_a_refusal() {
+    fn a_nudge_ends_the_wait_after_a_loss_and_not_the_one_after_a_refusal() {
         let (stop, vitals) = (Arc::<Stop>::default(), Arc::new(Vitals::new("front", None)));
         let mut camera = camera(&stop, &vitals);
+        let camera_vitals = Arc::clone(&vitals);
         let mut sessions = 0;
         let outcome = camera.run(|_| {
             sessions += 1;
-            if sessions == 2 {
-                return End::Stopped;
-            }
             let (stop, vitals) = (Arc::clone(&stop), Arc::clone(&vitals));
+            let is_lost = sessions == 1;
             std::thread::spawn(move || {
-                while vitals.life().state() != State::AuthFailed {
+                let awaited = if is_lost { State::Backoff } else { State::AuthFailed };
+                while vitals.life().state() != awaited {
                     std::thread::yield_now();
                 }
                 stop.nudge();
+                if !is_lost {
+                    // Whoever takes the nudge connects again.
+                    std::thread::sleep(Duration::from_millis(100));
+                    stop.request();
+                }
             });
-            End::Failed(Failure::refused("wrong password"))
+            if is_lost {
+                // The first wait is shorter than this test may take, the eighth is not.
+                for _ in 0..7 {
+                    camera_vitals.on(Event::Failed(Trouble::Lost, "gone".into()));
+                }
+                End::Failed(Failure::lost("gone"))
+            } else {
+                End::Failed(Failure::refused("wrong password"))
+            }
         });
         assert_eq!((outcome, sessions), (Outcome::Stopped, 2));
+    }
+
+    #[test]
+    fn a_camera_that_was_refused_before_it_was_started_again_waits_before_it_tries() {
+        let (stop, vitals) = (Arc::<Stop>::default(), Arc::new(Vitals::new("front", None)));
+        let before = Vitals::new("front", None);
+        before.on(Event::Failed(Trouble::Refused, "wrong password".into()));
+        vitals.inherit_refusals(&before.life());
+        let mut camera = camera(&stop, &vitals);
+        let waiting = Arc::clone(&stop);
+        let asked = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(50));
+            waiting.request();
+        });
+        let mut tries = 0;
+        let outcome = camera.run(|_| {
+            tries += 1;
+            End::Stopped
+        });
+        asked.join().unwrap();
+        assert_eq!((outcome, tries), (Outcome::Stopped, 0));
     }
 }

@@ -43,6 +43,11 @@ impl Export {
         Ok(CameraExport { camera, cursor: Cursor::default(), ways: Ways::default(), refused_format: None })
     }
 
+    /// Is there still somebody who makes files and says that the server is alive?
+    pub(crate) fn is_running(&self) -> bool {
+        self.exporter.is_running()
+    }
+
     /// Removes every file that is still there. Bounded.
     pub(crate) fn shutdown(self) {
         self.exporter.shutdown();

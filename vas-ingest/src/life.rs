@@ -116,7 +116,7 @@ pub(crate) enum Event {
     Look,
     /// The connection, or the try to make one, ended; the sentence says why and is fit for a log.
     Failed(Trouble, String),
-    /// The operator wants it tried now.
+    /// The operator wants it tried now, if it was lost.
     Retry,
     /// A file was played to its end.
     Finished,
@@ -148,10 +148,13 @@ pub(crate) struct Life {
     seed: u64,
     state: State,
     since: Time,
+    /// Since when it has had no picture, through all its tries; None while it has.
+    away_since: Option<Time>,
     /// Why it is in this state.
     reason: Option<String>,
     /// The last trouble, also after it is over.
     last_error: Option<String>,
+    last_error_at: Option<Time>,
     retry_at: Option<Time>,
     /// Losses in a row, refusals in a row.
     losses: u32,
@@ -173,8 +176,10 @@ impl Life {
             }),
             state: State::Connecting,
             since: now,
+            away_since: Some(now),
             reason: None,
             last_error: None,
+            last_error_at: None,
             retry_at: None,
             losses: 0,
             refusals: 0,
@@ -189,8 +194,12 @@ impl Life {
         self.state
     }
 
+    /// When the state began. Of a camera that is tried again and again: when it was lost, and not when the last try was.
     pub(crate) fn since(&self) -> Time {
-        self.since
+        match self.state {
+            State::Connecting | State::Backoff | State::AuthFailed => self.away_since.unwrap_or(self.since),
+            _ => self.since,
+        }
     }
 
     /// Why it is not live.
@@ -201,6 +210,27 @@ impl Life {
     /// The last trouble that it had.
     pub(crate) fn last_error(&self) -> Option<&str> {
         self.last_error.as_deref()
+    }
+
+    /// When that was.
+    pub(crate) fn last_error_at(&self) -> Option<Time> {
+        self.last_error_at
+    }
+
+    /// A camera that is started again at the address and with the credentials with which the one before it was refused: it is
+    /// not tried before the other would have been. Each try with a wrong password is one towards a locked account.
+    pub(crate) fn inherit_refusals(&mut self, before: &Self) {
+        if before.refusals == 0 || before.state.is_over() {
+            return;
+        }
+        self.refusals = before.refusals;
+        if before.state == State::AuthFailed {
+            self.state = before.state;
+            self.reason.clone_from(&before.reason);
+            self.last_error.clone_from(&before.last_error);
+            (self.since, self.away_since) = (before.since, before.away_since);
+            (self.last_error_at, self.retry_at) = (before.last_error_at, before.retry_at);
+        }
     }
 
     /// When it is tried again, while it waits for that.
@@ -248,7 +278,7 @@ impl Life {
                 {
                     let silence = now.saturating_sub(newest);
                     self.enter(State::Stalled, now);
-                    self.trouble(format!("connected, but no frame for {}", seconds(silence)));
+                    self.trouble(now, format!("connected, but no frame for {}", seconds(silence)));
                     Effect::Stalled(silence)
                 }
                 _ => Effect::Nothing,
@@ -262,15 +292,15 @@ impl Life {
                     },
                     now,
                 );
-                self.trouble(sentence);
+                self.trouble(now, sentence);
                 self.retry_at = Some(now.saturating_add(wait));
                 Effect::Wait(wait)
             }
             Event::Retry => {
-                if !matches!(self.state, State::Backoff | State::AuthFailed) {
+                // Not of one that was refused: the same password once more is one try less before the account is locked.
+                if self.state != State::Backoff {
                     return Effect::Nothing;
                 }
-                // Refusals stay counted: an operator who is wrong again must not lock the account.
                 self.losses = 0;
                 self.enter(State::Connecting, now);
                 Effect::Connect
@@ -282,7 +312,7 @@ impl Life {
             }
             Event::GaveUp(sentence) => {
                 self.enter(State::Failed, now);
-                self.trouble(sentence);
+                self.trouble(now, sentence);
                 Effect::Nothing
             }
             Event::Stop => {
@@ -294,14 +324,20 @@ impl Life {
     }
 
     fn enter(&mut self, state: State, now: Time) {
+        match state {
+            State::Live => self.away_since = None,
+            _ if self.away_since.is_none() => self.away_since = Some(now),
+            _ => {}
+        }
         self.state = state;
         self.since = now;
         self.retry_at = None;
     }
 
-    fn trouble(&mut self, sentence: String) {
+    fn trouble(&mut self, now: Time, sentence: String) {
         self.reason = Some(sentence.clone());
         self.last_error = Some(sentence);
+        self.last_error_at = Some(now);
     }
 
     fn frame(&mut self, now: Time, at: Time) -> Effect {
@@ -474,7 +510,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wish_to_retry_ends_every_wait_at_once_and_does_not_forget_refusals() {
+    fn a_wish_to_retry_ends_a_wait_after_a_loss_and_none_after_a_refusal() {
         let mut life = live();
         assert_eq!(life.on(s(20), Event::Retry), Effect::Nothing, "nothing to retry");
         waits(&mut life, &lost(), 5);
@@ -482,8 +518,54 @@ mod tests {
         assert_eq!((life.state(), life.retry_at()), (State::Connecting, None));
         assert!(waits(&mut life, &lost(), 1)[0] <= s(1));
         waits(&mut life, &refused(), 1);
-        assert_eq!(life.on(s(22), Event::Retry), Effect::Connect);
-        assert_eq!(waits(&mut life, &refused(), 1), [s(600)]);
+        let before = life.retry_at();
+        assert_eq!(life.on(s(22), Event::Retry), Effect::Nothing);
+        assert_eq!((life.state(), life.retry_at()), (State::AuthFailed, before));
+    }
+
+    #[test]
+    fn who_is_away_is_so_since_the_last_picture_whatever_was_tried_meanwhile() {
+        let mut life = Life::new("front", s(3));
+        // Never seen: since the start.
+        for n in 0..60 {
+            life.on(s(10 + 20 * n), Event::Connect);
+            assert_eq!((life.state(), life.since()), (State::Connecting, s(3)));
+            life.on(s(20 + 20 * n), if n % 2 == 0 { lost() } else { refused() });
+            assert_eq!(life.since(), s(3));
+            assert_eq!(life.last_error_at(), Some(s(20 + 20 * n)));
+        }
+        life.on(s(3000), Event::Connect);
+        life.on(s(3001), Event::Frame(s(3001)));
+        assert_eq!((life.state(), life.since()), (State::Live, s(3001)));
+        // Seen: since it was lost, the time of a stall included.
+        life.on(s(3010), Event::Look);
+        assert_eq!((life.state(), life.since()), (State::Stalled, s(3010)));
+        life.on(s(3020), lost());
+        life.on(s(3021), Event::Connect);
+        life.on(s(3040), lost());
+        assert_eq!((life.state(), life.since()), (State::Backoff, s(3010)));
+        assert_eq!(life.last_error_at(), Some(s(3040)));
+    }
+
+    #[test]
+    fn a_camera_that_is_started_again_with_the_same_credentials_waits_on_after_a_refusal() {
+        let mut before = live();
+        waits(&mut before, &refused(), 2);
+        let mut life = Life::new("front", s(50));
+        life.inherit_refusals(&before);
+        assert_eq!((life.state(), life.retry_at()), (State::AuthFailed, before.retry_at()));
+        assert_eq!((life.reason(), life.last_error()), (Some("wrong password"), Some("wrong password")));
+        assert_eq!(waits(&mut life, &refused(), 1), [s(1200)]);
+        // One whose try was on its way: it is tried, and counted with the others.
+        before.on(s(60), Event::Connect);
+        let mut life = Life::new("front", s(61));
+        life.inherit_refusals(&before);
+        assert_eq!((life.state(), life.retry_at()), (State::Connecting, None));
+        assert_eq!(waits(&mut life, &refused(), 1), [s(1200)]);
+        // One that was not refused hands nothing on.
+        let mut life = Life::new("front", s(50));
+        life.inherit_refusals(&live());
+        assert_eq!((life.state(), waits(&mut life, &refused(), 1)), (State::Connecting, vec![s(300)]));
     }
 
     #[test]
@@ -590,9 +672,16 @@ mod tests {
                 if life.state() == State::Live {
                     prop_assert_eq!(life.reason(), None);
                 }
-                // A change of the state is when it was.
+                // A change of the state is when it was, and who is away is so since he was last seen.
                 if life.state() != before.state() {
-                    prop_assert_eq!(life.since(), now);
+                    let is_away = |state| matches!(state, State::Connecting | State::Backoff | State::AuthFailed);
+                    match (before.state(), life.state()) {
+                        (State::Stalled, to) if is_away(to) => prop_assert_eq!(life.since(), before.since()),
+                        (from, to) if is_away(from) && is_away(to) => {
+                            prop_assert_eq!(life.since(), before.since());
+                        }
+                        _ => prop_assert_eq!(life.since(), now),
+                    }
                 }
                 // And from everywhere there is a way out.
                 let mut stopped = life.clone();

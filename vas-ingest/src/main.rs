@@ -6,20 +6,22 @@ mod stderr;
 
 use clap::{Parser, Subcommand};
 use logging::Format;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use std::ffi::c_int;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 use stderr::Stderr;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
-use vas_ingest::config::{Config, EXPORT_ENABLED_VARIABLE, Environment, ProbeRequest, Request};
+use vas_ingest::config::{self, Config, EXPORT_ENABLED_VARIABLE, Environment, ProbeRequest, Request};
 use vas_ingest::memory;
 use vas_ingest::redact;
-use vas_ingest::server::{Ended, Server, StartError};
-use vas_ingest::status_file::{self, LockError};
+use vas_ingest::server::{Control, Ended, Server, StartError};
+use vas_ingest::status_file::{self, LockError, NoStatus};
 
 /// Stopped as asked, or every file played to its end.
 const EXIT_WELL: u8 = 0;
@@ -32,8 +34,13 @@ const EXIT_EXPORT_REFUSED: u8 = 3;
 
 /// `status`: no server is running.
 const EXIT_NO_SERVER: u8 = 4;
-/// `run`: another server has the status file.
+/// `run`: another server has the status file, or the metrics file.
 const EXIT_ANOTHER_RUNS: u8 = 5;
+/// `status`: there is a status file, and it cannot be read or is one of another version.
+const EXIT_UNREADABLE: u8 = 6;
+
+/// How long the thread that waits for signals has for its last line, which may be on its way when the server has ended.
+const LAST_LINE_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Log filter, as tracing-subscriber's EnvFilter has it.
 const LOG_VARIABLE: &str = "VAS_LOG";
@@ -56,8 +63,11 @@ const AFTER_HELP: &str = "Environment:
   VAS_LOG_FORMAT               text, json or journald; without it, journald if stderr is the journal, else text
 
 Exit status: 0 stopped as asked, or every file played to its end; 1 failed at run time; 2 wrong usage or
-configuration; 3 export refused; 5 another server runs with the same status file.
-Of status: 0 every camera is live; 1 one of them is not; 2 wrong usage or configuration; 4 no server runs.";
+configuration; 3 export refused; 5 another server runs with the same status file or metrics file.
+Of status: 0 every camera is live; 1 one of them is not; 2 wrong usage or configuration; 4 no server runs, or it has
+not written for five seconds; 6 the status file cannot be read, or is one of another version.
+Of reload: 0 done; 1 refused, or nobody answers; 2 wrong usage or configuration.
+Of probe: 0 a transport works; 1 none does; 2 wrong usage or configuration.";
 
 #[derive(Subcommand)]
 enum Command {
@@ -65,11 +75,13 @@ enum Command {
     ///
     /// With SIGHUP, cameras whose keys or credentials changed are started again, new ones are started, those that are gone are
     /// stopped, and all others go on; [server] and [export] need a restart. What is wrong with the new configuration is said, and
-    /// then nothing changes. When the terminal that it was started from goes away, the server stops.
+    /// then nothing changes. Variables and systemd credentials are those of the start; files with passwords are read again. When the
+    /// terminal that it was started from goes away, the server stops.
     Run(Chosen),
     /// Shows what a running server's cameras do: a row each.
     ///
-    /// Exit status: 0 every camera is live; 1 one of them is not; 2 wrong usage or configuration; 4 no server runs.
+    /// Exit status: 0 every camera is live; 1 one of them is not; 2 wrong usage or configuration; 4 no server runs, or it has not
+    /// written for five seconds; 6 the status file cannot be read, or is one of another version.
     Status {
         /// The status file as it is, in JSON.
         #[arg(long)]
@@ -89,6 +101,8 @@ enum Command {
     /// Prints the configuration in effect as a configuration file, with where each value comes from; without passwords.
     PrintConfig(Chosen),
     /// Asks the running server to read its configuration again, and tells what became of it.
+    ///
+    /// Exit status: 0 done; 1 refused, or nobody answers; 2 wrong usage or configuration.
     Reload {
         /// The server's status file.
         #[arg(long, value_name = "STATUS_FILE", conflicts_with = "config")]
@@ -102,6 +116,8 @@ enum Command {
     },
     /// Asks a camera what it offers, over which transports, and what it will cost. User name and password: VAS_PROBE_USERNAME and
     /// VAS_PROBE_PASSWORD, or the options; never in the URL.
+    ///
+    /// Exit status: 0 a transport works; 1 none does; 2 wrong usage or configuration.
     Probe(Probe),
     /// Prints what a camera takes of the shared memory and of the server's, by size of its pictures and number of slots.
     Memory,
@@ -219,38 +235,34 @@ fn variable(name: &str) -> Option<std::ffi::OsString> {
     std::env::var_os(name)
 }
 
-/// Where the status of a server with this configuration is. A key that is missing stands for systemd's directory, if there is one.
-fn with_default_status_file(mut config: Config) -> Config {
+/// Where a server writes its status that was not told where: in systemd's directory, or in the usual one, if it is this user's.
+fn default_status_file() -> Option<PathBuf> {
+    status_file::default_path(&variable).or_else(status_file::usual_path)
+}
+
+/// The configuration with that in the place of a key that is missing.
+fn with_status_file(mut config: Config, default: Option<&PathBuf>) -> Config {
     let path = config.server.status_file.take().filter(|path| !path.as_os_str().is_empty());
-    config.server.status_file = path.or_else(|| status_file::default_path(&variable));
+    config.server.status_file = path.or_else(|| default.cloned());
     config
 }
 
 fn status(json: bool, watch: bool, file: Option<PathBuf>, config: Option<PathBuf>) -> u8 {
-    let path = match (file, config) {
-        (Some(file), _) => file,
-        (None, None) => status_file::default_path(&variable).unwrap_or(status_file::DEFAULT_FILE.into()),
-        (None, Some(config)) => {
-            let name = config.display().to_string();
-            let loaded = Config::load(
-                &Request { file: Some(config), ..Request::default() },
-                &Environment::of_process(),
-            );
-            match loaded.map(|config| with_default_status_file(config).server.status_file) {
-                Ok(Some(path)) => path,
-                Ok(None) => {
-                    say(&format!(
-                        "vas-ingest: {name} has no [server] status_file, so its server writes no status"
-                    ));
-                    return EXIT_USAGE;
-                }
-                Err(error) => {
-                    say(&format!("vas-ingest: {error}"));
-                    return EXIT_USAGE;
-                }
+    let named = match (file, config) {
+        (Some(file), _) => Some(file),
+        (None, None) => None,
+        // No more of it than that: whoever is editing it may look at the cameras all the same.
+        (None, Some(name)) => match config::status_file(&name, &Environment::of_process()) {
+            Ok(path) => path,
+            Err(error) => {
+                say(&format!("vas-ingest: {error}"));
+                return EXIT_USAGE;
             }
-        }
+        },
     };
+    let path = named
+        .or_else(|| status_file::default_path(&variable))
+        .unwrap_or_else(|| status_file::DEFAULT_FILE.into());
     let clear = if watch && std::io::stdout().is_terminal() { "\x1b[H\x1b[2J" } else { "" };
     loop {
         let (text, code) = match status_file::read(&path) {
@@ -258,10 +270,16 @@ fn status(json: bool, watch: bool, file: Option<PathBuf>, config: Option<PathBuf
                 let code = if status.report.is_all_live() { EXIT_WELL } else { EXIT_FAILED };
                 (if json { status.text } else { status.report.table() }, code)
             }
-            Err(why) if watch => (format!("vas-ingest: {why}\n"), EXIT_NO_SERVER),
             Err(why) => {
-                say(&format!("vas-ingest: {why}"));
-                return EXIT_NO_SERVER;
+                let code = match why {
+                    NoStatus::NotRunning(_) => EXIT_NO_SERVER,
+                    NoStatus::Unreadable(_) => EXIT_UNREADABLE,
+                };
+                if !watch {
+                    say(&format!("vas-ingest: {why}"));
+                    return code;
+                }
+                (format!("vas-ingest: {why}\n"), code)
             }
         };
         let mut out = std::io::stdout();
@@ -275,6 +293,7 @@ fn status(json: bool, watch: bool, file: Option<PathBuf>, config: Option<PathBuf
 }
 
 fn run(request: &Request) -> u8 {
+    leave_no_core();
     // Dropped at the end of this function, whichever it is: what is in the queue is written then.
     let log = match start_log() {
         Ok(log) => log,
@@ -283,8 +302,9 @@ fn run(request: &Request) -> u8 {
             return EXIT_USAGE;
         }
     };
+    let default = default_status_file();
     let config = match Config::load(request, &Environment::of_process()) {
-        Ok(config) => with_default_status_file(config),
+        Ok(config) => with_status_file(config, default.as_ref()),
         Err(error) => {
             log.say(&format!("vas-ingest: {error}"));
             return EXIT_USAGE;
@@ -328,38 +348,116 @@ fn run(request: &Request) -> u8 {
     };
     let control = server.control();
     let handle = signals.handle();
-    let again = request.clone();
+    let reloader =
+        Reloader { request: request.clone(), default, control: control.clone(), loading: Arc::default() };
+    let (done, last_line) = mpsc::channel();
     let waiter = std::thread::Builder::new().name("vas-signals".into()).spawn(move || {
+        // A server that nobody can stop in order any more is to stop now.
+        let _guard = GiveUp(control.clone());
         for signal in signals.forever() {
             let name = signal_hook::low_level::signal_name(signal).unwrap_or("a signal");
             // The kernel sends the same signal when a terminal goes away.
             if signal == SIGHUP && (!has_terminal || self::has_terminal()) {
                 tracing::info!("{name}: reading the configuration again");
-                control
-                    .reload(Config::load(&again, &Environment::of_process()).map(with_default_status_file));
+                reloader.ask();
                 continue;
             }
             // First the stop, then the talk: whatever becomes of the log, the server ends.
             control.stop();
             tracing::info!("{name}: stopping");
         }
+        let _ = done.send(());
     });
-    let waiter = match waiter {
-        Ok(waiter) => waiter,
-        Err(error) => {
-            log.say(&format!("vas-ingest: start the thread for signals: {error}"));
-            server.control().stop();
-            server.run();
-            return EXIT_FAILED;
-        }
-    };
+    if let Err(error) = waiter {
+        log.say(&format!("vas-ingest: start the thread for signals: {error}"));
+        server.control().stop();
+        server.run();
+        return EXIT_FAILED;
+    }
     let ended = server.run();
     // Its line about the signal may still be on the way.
     handle.close();
-    let _ = waiter.join();
+    let _ = last_line.recv_timeout(LAST_LINE_TIMEOUT);
     match ended {
         Ended::Well => EXIT_WELL,
         Ended::Failed => EXIT_FAILED,
+    }
+}
+
+/// Reads the configuration again, in a thread that is there for as long as that takes: a file with a password may be one that
+/// nobody writes to, or lie on a file system that hangs, and whoever waits for signals has to hear the next one.
+struct Reloader {
+    request: Request,
+    /// Where the status is if the configuration does not say, as it was found at the start.
+    default: Option<PathBuf>,
+    control: Control,
+    loading: Arc<Mutex<Loading>>,
+}
+
+/// One at a time.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Loading {
+    #[default]
+    Nothing,
+    One,
+    /// And what it reads may be old by now: once more after it.
+    OneAndAnother,
+}
+
+impl Reloader {
+    fn ask(&self) {
+        {
+            let mut loading = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
+            if *loading != Loading::Nothing {
+                *loading = Loading::OneAndAnother;
+                return;
+            }
+            *loading = Loading::One;
+        }
+        let (request, default) = (self.request.clone(), self.default.clone());
+        let (control, loading) = (self.control.clone(), Arc::clone(&self.loading));
+        let load = move || {
+            loop {
+                control.reloading();
+                let load = || Config::load(&request, &Environment::of_process());
+                match std::panic::catch_unwind(std::panic::AssertUnwindSafe(load)) {
+                    Ok(config) => {
+                        control.reload(config.map(|config| with_status_file(config, default.as_ref())));
+                    }
+                    // The panic's line has the rest. The next reload is a try of its own.
+                    Err(_) => tracing::error!("the reload failed: its thread panicked"),
+                }
+                let mut loading = loading.lock().unwrap_or_else(PoisonError::into_inner);
+                if *loading == Loading::One {
+                    *loading = Loading::Nothing;
+                    return;
+                }
+                *loading = Loading::One;
+            }
+        };
+        if let Err(error) = std::thread::Builder::new().name("vas-reload".into()).spawn(load) {
+            *self.loading.lock().unwrap_or_else(PoisonError::into_inner) = Loading::Nothing;
+            tracing::error!("the reload failed: start the thread that reads the configuration: {error}");
+        }
+    }
+}
+
+/// Ends the server if the thread that has this panics.
+struct GiveUp(Control);
+
+impl Drop for GiveUp {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.give_up();
+        }
+    }
+}
+
+/// Passwords are in memory: a crash leaves none of it on a disk, unless somebody raises the limit again (prlimit(1)).
+fn leave_no_core() {
+    let limit = Rlimit { current: Some(0), ..getrlimit(Resource::Core) };
+    if let Err(error) = setrlimit(Resource::Core, limit) {
+        tracing::debug!("a crash may leave a core file: {error}");
     }
 }
 

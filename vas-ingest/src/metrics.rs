@@ -88,15 +88,13 @@ const METRICS: &[Metric] = &[
     },
     Metric {
         name: "vas_camera_state_since_timestamp_seconds",
-        help: "When the camera came into its state, since the epoch.",
+        help: "When the camera came into its state, or was lost if it is tried again and again, since the epoch.",
         samples: Samples::Camera(|_, camera| Some(seconds(camera.since_unix_ms))),
     },
     Metric {
         name: "vas_camera_newest_frame_timestamp_seconds",
         help: "When the newest frame was decoded, since the epoch; missing before the first one.",
-        samples: Samples::Camera(|report, camera| {
-            camera.newest_frame_age_ms.map(|age_ms| seconds(report.updated_unix_ms.saturating_sub(age_ms)))
-        }),
+        samples: Samples::Camera(|_, camera| camera.newest_frame_unix_ms.map(seconds)),
     },
     counter!("vas_camera_received_frames_total", "Coded pictures that came from the source.", received),
     counter!("vas_camera_decoded_frames_total", "Pictures that the decoder gave.", decoded),

@@ -48,6 +48,18 @@ fn is_same_source(a: &Source, b: &Source) -> bool {
     }
 }
 
+/// Would the one be let in, or refused, as the other is: the same address, user name and password?
+pub(crate) fn is_same_login(a: &CameraConfig, b: &CameraConfig) -> bool {
+    match (&a.source, &b.source) {
+        (Source::Rtsp(a), Source::Rtsp(b)) => {
+            a.address == b.address
+                && a.username == b.username
+                && is_same_secret(a.password.as_ref(), b.password.as_ref())
+        }
+        _ => false,
+    }
+}
+
 fn is_same_secret(a: Option<&SecretString>, b: Option<&SecretString>) -> bool {
     a.map(ExposeSecret::expose_secret) == b.map(ExposeSecret::expose_secret)
 }
@@ -117,6 +129,16 @@ mod tests {
             format!("{PLAIN}skip = \"nonref\"\n"),
         ] {
             assert!(!is_same(&plain, &camera(&other)), "{other}");
+        }
+    }
+
+    #[test]
+    fn address_and_credentials_make_a_login_and_no_other_key_does() {
+        const PLAIN: &str = "url = \"rtsp://192.0.2.1/s\"\nusername = \"u\"\npassword = \"p1\"\n";
+        let plain = camera(PLAIN);
+        assert!(is_same_login(&plain, &camera(&format!("{PLAIN}ring_frames = 7\ntransport = \"udp\"\n"))));
+        for (part, other) in [("/s", "/t"), ("\"u\"", "\"v\""), ("p1", "p2")] {
+            assert!(!is_same_login(&plain, &camera(&PLAIN.replace(part, other))), "{other}");
         }
     }
 

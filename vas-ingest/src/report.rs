@@ -63,7 +63,7 @@ pub struct CameraReport {
     pub id: String,
     /// connecting, live, stalled, backoff, auth_failed, stopped, finished or failed.
     pub state: String,
-    /// Since when.
+    /// Since when; while it is away and tried again and again: since it was lost.
     pub since_unix_ms: u64,
     /// Why it is not live.
     pub reason: Option<String>,
@@ -71,12 +71,16 @@ pub struct CameraReport {
     pub retry_in_ms: Option<u64>,
     /// Its last trouble, also when that is over.
     pub last_error: Option<String>,
+    /// When it had that.
+    pub last_error_unix_ms: Option<u64>,
     /// Coded pictures that came, a second.
     pub received_per_s: f64,
     /// Pictures that were decoded, a second.
     pub decoded_per_s: f64,
     /// How old its newest picture is.
     pub newest_frame_age_ms: Option<u64>,
+    /// When its newest picture was decoded.
+    pub newest_frame_unix_ms: Option<u64>,
     /// Since the camera was started.
     pub counters: CountersReport,
     /// Somebody had its files open when last asked; None: frames are not exported.
@@ -155,7 +159,8 @@ impl Report {
         );
         if let Some(reload) = &self.reload {
             let ago = time(self.updated_unix_ms.saturating_sub(reload.at_unix_ms));
-            let _ = write!(text, "; reload {ago} ago: {}", reload.sentence);
+            let failed = if reload.ok { "" } else { "FAILED " };
+            let _ = write!(text, "; reload {failed}{ago} ago: {}", reload.sentence);
         }
         text.push('\n');
         text
@@ -231,9 +236,11 @@ pub(crate) mod tests {
             reason: None,
             retry_in_ms: None,
             last_error: None,
+            last_error_unix_ms: None,
             received_per_s: 25.0,
             decoded_per_s: 24.95,
             newest_frame_age_ms: Some(12),
+            newest_frame_unix_ms: Some(1_699_999_999_988),
             counters: CountersReport {
                 received: 3130,
                 decoded: 3120,
@@ -258,9 +265,11 @@ pub(crate) mod tests {
             reason: Some("rtsp://192.0.2.11/s over tcp: no answer within 10 s".into()),
             retry_in_ms: Some(41_500),
             last_error: Some("rtsp://192.0.2.11/s over tcp: no answer within 10 s".into()),
+            last_error_unix_ms: Some(1_700_000_000_000 - 4_500),
             received_per_s: 0.0,
             decoded_per_s: 0.0,
             newest_frame_age_ms: None,
+            newest_frame_unix_ms: None,
             counters: CountersReport { reconnects: 60, ..CountersReport::default() },
             readers_attached: Some(false),
             shared_memory_bytes: Some(0),
@@ -279,7 +288,7 @@ pub(crate) mod tests {
             reload: Some(ReloadReport {
                 at_unix_ms: 1_700_000_000_000 - 60_000,
                 ok: true,
-                sentence: "1 camera started again (front); 1 unchanged".into(),
+                sentence: "cameras: 1 started again (front); 1 unchanged".into(),
             }),
             cameras: vec![live, away],
         }
@@ -297,6 +306,14 @@ pub(crate) mod tests {
         let lines: Vec<&str> = table.lines().collect();
         let end = |line: &str, word: &str| line.find(word).unwrap() + word.len();
         assert_eq!(end(lines[0], "RECONNECTS"), end(lines[2], " 60 ") - 1);
+    }
+
+    #[test]
+    fn a_reload_that_failed_is_told_as_one() {
+        let mut report = example();
+        assert!(report.table().contains("; reload 1m00s ago: cameras: 1 started again"));
+        report.reload = Some(ReloadReport { ok: false, sentence: "line 3".into(), ..report.reload.unwrap() });
+        assert!(report.table().contains("; reload FAILED 1m00s ago: line 3"), "{}", report.table());
     }
 
     #[test]

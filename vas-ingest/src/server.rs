@@ -4,7 +4,7 @@ use crate::av;
 use crate::camera::{Camera, Outcome};
 use crate::config::{CameraConfig, Config, ConfigError, ExportConfig, ServerConfig};
 use crate::export::{BaseError, CameraError, CameraExport, Export};
-use crate::life::{Event as LifeEvent, State};
+use crate::life::{Event as LifeEvent, Life, State};
 use crate::memory;
 use crate::notify::Notify;
 use crate::redact;
@@ -81,6 +81,8 @@ pub enum Ended {
 
 enum Event {
     Stop,
+    Broken,
+    Reloading,
     Reload(Box<Result<Config, ConfigError>>),
     CameraEnded { key: u64, outcome: Outcome },
 }
@@ -95,6 +97,16 @@ impl Control {
     /// Asks for the end. Returns at once.
     pub fn stop(&self) {
         self.send(Event::Stop);
+    }
+
+    /// Something without which the server cannot be run any longer has ended: it stops, and has failed. Returns at once.
+    pub fn give_up(&self) {
+        self.send(Event::Broken);
+    }
+
+    /// Another configuration is about to be read, to be followed by [`Control::reload`]. Returns at once.
+    pub fn reloading(&self) {
+        self.send(Event::Reloading);
     }
 
     /// Asks for another configuration to be put in force: cameras that changed are started again, all others go on. One that
@@ -125,6 +137,9 @@ struct Running {
     rates: VecDeque<(Instant, u64, u64)>,
     /// Processor time of its thread when that was last asked for.
     cpu_ms: Option<u64>,
+    since: OnBothClocks,
+    newest_frame: OnBothClocks,
+    last_error_at: OnBothClocks,
     thread: Option<JoinHandle<()>>,
     outcome: Option<Outcome>,
 }
@@ -153,17 +168,20 @@ impl Running {
         let life = self.vitals.life();
         let now = vitals::now();
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let newest_frame = self.vitals.newest_frame();
         let export = self.vitals.export();
         CameraReport {
             id: self.id.to_string(),
             state: life.state().name().to_owned(),
-            since_unix_ms: unix_ms.saturating_sub(millis(now.saturating_sub(life.since()))),
+            since_unix_ms: self.since.unix_ms(life.since(), now, unix_ms),
             reason: life.reason().map(one_line),
             retry_in_ms: life.retry_at().map(|at| millis(at.saturating_sub(now))),
             last_error: life.last_error().map(one_line),
+            last_error_unix_ms: life.last_error_at().map(|at| self.last_error_at.unix_ms(at, now, unix_ms)),
             received_per_s: rate(counters.received - received),
             decoded_per_s: rate(counters.decoded - decoded),
-            newest_frame_age_ms: self.vitals.newest_frame().map(|at| millis(now.saturating_sub(at))),
+            newest_frame_age_ms: newest_frame.map(|at| millis(now.saturating_sub(at))),
+            newest_frame_unix_ms: newest_frame.map(|at| self.newest_frame.unix_ms(at, now, unix_ms)),
             counters: counters.report(),
             readers_attached: export.map(CameraMonitor::is_watched),
             shared_memory_bytes: export.map(CameraMonitor::file_bytes),
@@ -194,6 +212,31 @@ fn unix_ms() -> u64 {
     u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// A moment, told by the calendar's clock each time as it was told first: two clocks that are read one after the other make
+/// another millisecond of it each time.
+#[derive(Debug, Default)]
+struct OnBothClocks {
+    told: Option<(vitals::Time, u64)>,
+}
+
+impl OnBothClocks {
+    /// Only a calendar that was set moves what was told.
+    const SET_MS: u64 = 1000;
+
+    /// The moment `at`; `now` and `unix_ms` are the same moment on the two clocks, nearly.
+    fn unix_ms(&mut self, at: vitals::Time, now: vitals::Time, unix_ms: u64) -> u64 {
+        let age_ms = u64::try_from(now.saturating_sub(at).as_millis()).unwrap_or(u64::MAX);
+        let found_ms = unix_ms.saturating_sub(age_ms);
+        match self.told {
+            Some((told_at, told_ms)) if told_at == at && told_ms.abs_diff(found_ms) < Self::SET_MS => told_ms,
+            _ => {
+                self.told = Some((at, found_ms));
+                found_ms
+            }
+        }
+    }
+}
+
 /// Something that is done again and again.
 struct Every {
     time: Duration,
@@ -220,8 +263,8 @@ impl Every {
 enum Next {
     /// Nothing: its last state stays.
     Nothing,
-    /// It is started again, with this.
-    Start(Box<CameraConfig>),
+    /// It is started again, with this. The life is what it was when that was decided.
+    Start(Box<CameraConfig>, Box<Life>),
     /// It has left the configuration.
     Forget,
 }
@@ -244,6 +287,8 @@ pub struct Server {
     /// None: nobody wants to be told.
     telling: Option<Telling>,
     notify: Notify,
+    /// A thread that there has to be has ended.
+    is_broken: bool,
 }
 
 impl Server {
@@ -255,7 +300,7 @@ impl Server {
         av::log::install();
         let (sender, events) = mpsc::channel();
         // Before anything is touched that belongs to a server which runs already.
-        let lock = config.server.status_file.as_deref().map(Lock::take).transpose()?;
+        let locks = Lock::take_all(&config.server)?;
         let export = config.export.as_ref().map(Export::start).transpose()?;
         if let Some(export) = &config.export {
             tell_memory(export, config.cameras.len());
@@ -272,7 +317,7 @@ impl Server {
         let export_report =
             config.export.as_ref().map(|export| ExportReport { base: export.base.display().to_string() });
         let fixed = (config.server.clone(), config.export.clone());
-        let telling = Telling::start(config.server.status_file, config.server.metrics_file, lock)
+        let telling = Telling::start(config.server.status_file, config.server.metrics_file, locks)
             .map_err(StartError::Telling)?;
         let mut server = Self {
             cameras: Vec::new(),
@@ -288,9 +333,10 @@ impl Server {
             export_report,
             telling,
             notify: Notify::new(),
+            is_broken: false,
         };
         for camera in config.cameras {
-            if let Err(error) = server.start_camera(camera, Camera::session) {
+            if let Err(error) = server.start_camera(camera, None, Camera::session) {
                 server.stop();
                 return Err(error);
             }
@@ -298,10 +344,12 @@ impl Server {
         Ok(server)
     }
 
-    /// Starts a camera. If that cannot be done it is there all the same, as one that failed.
+    /// Starts a camera. If that cannot be done it is there all the same, as one that failed. `before`: the life of the one that
+    /// had its address and credentials until now.
     fn start_camera(
         &mut self,
         config: CameraConfig,
+        before: Option<&Life>,
         session: impl FnMut(&mut Camera) -> End + Send + 'static,
     ) -> Result<(), StartError> {
         let (id, key) = (config.id, self.next_key);
@@ -315,6 +363,9 @@ impl Server {
             Err(error) => (None, Some(error)),
         };
         let vitals = Arc::new(Vitals::new(id.as_str(), export.as_ref().map(CameraExport::monitor)));
+        if let Some(before) = before {
+            vitals.inherit_refusals(before);
+        }
         let started = match refused {
             Some(error) => Err(error.into()),
             None => {
@@ -346,6 +397,9 @@ impl Server {
             told: Snapshot::default(),
             rates: VecDeque::from([(Instant::now(), 0, 0)]),
             cpu_ms: None,
+            since: OnBothClocks::default(),
+            newest_frame: OnBothClocks::default(),
+            last_error_at: OnBothClocks::default(),
             thread,
             outcome,
         });
@@ -405,7 +459,7 @@ impl Server {
         let mut signs_of_life = Notify::watchdog_interval().map(Every::new);
         self.notify.ready();
         self.tell();
-        while self.cameras.iter().any(|camera| camera.outcome.is_none()) {
+        while !self.is_broken && self.cameras.iter().any(|camera| camera.outcome.is_none()) {
             let mut due = looks.due().min(summaries.due()).min(tellings.due());
             if let Some(signs_of_life) = &signs_of_life {
                 due = due.min(signs_of_life.due());
@@ -419,6 +473,9 @@ impl Server {
                     self.camera_ended(key, outcome);
                     self.go_on_after(key);
                 }
+                Ok(Event::Broken) => self.broken(),
+                // Told before the files are read: that may take its time.
+                Ok(Event::Reloading) => self.notify.reloading(),
                 Ok(Event::Reload(config)) => self.reload(*config),
                 Err(RecvTimeoutError::Timeout) => {}
                 // Cannot be: a sender is in `self`.
@@ -438,13 +495,17 @@ impl Server {
                 self.summarise(time);
             }
         }
-        let failed = self.cameras.iter().any(|camera| camera.outcome == Some(Outcome::Failed));
+        let failed =
+            self.is_broken || self.cameras.iter().any(|camera| camera.outcome == Some(Outcome::Failed));
         self.stop();
         if failed { Ended::Failed } else { Ended::Well }
     }
 
-    /// Whether frames come.
-    fn look(&self) {
+    /// Whether frames come, and are still exported.
+    fn look(&mut self) {
+        if self.export.as_ref().is_some_and(|export| !export.is_running()) {
+            self.broken();
+        }
         for camera in self.cameras.iter().filter(|camera| camera.outcome.is_none()) {
             if camera.in_span(|| camera.vitals.look()) {
                 camera.counters.stalls.add(1);
@@ -460,8 +521,16 @@ impl Server {
             return;
         }
         let report = self.report();
-        if let Some(telling) = &self.telling {
-            telling.tell(report);
+        if let Some(telling) = &self.telling
+            && !telling.tell(report)
+        {
+            self.broken();
+        }
+    }
+
+    fn broken(&mut self) {
+        if !std::mem::replace(&mut self.is_broken, true) {
+            tracing::error!("a thread that the server needs has ended: the server stops");
         }
     }
 
@@ -493,21 +562,22 @@ impl Server {
         if matches!(self.cameras[place].next, Next::Nothing) {
             return;
         }
-        if let Next::Start(config) = self.cameras.remove(place).next {
-            self.start_again(*config);
+        let ended = self.cameras.remove(place);
+        if let Next::Start(config, life) = ended.next {
+            let before = reload::is_same_login(&ended.config, &config).then_some(&*life);
+            self.start_again(*config, before);
         }
     }
 
-    fn start_again(&mut self, config: CameraConfig) {
+    fn start_again(&mut self, config: CameraConfig, before: Option<&Life>) {
         let id = config.id;
-        if let Err(error) = self.start_camera(config, Camera::session) {
+        if let Err(error) = self.start_camera(config, before, Camera::session) {
             self.reloaded(false, format!("camera {id} was not started: {error}"));
         }
     }
 
     /// Puts another configuration in force, as far as it is another one.
     fn reload(&mut self, config: Result<Config, ConfigError>) {
-        self.notify.reloading();
         match self.change_to(config) {
             Ok(done) => self.reloaded(true, done.sentence()),
             Err(why) => self.reloaded(false, format!("{why}; the cameras go on as they were")),
@@ -541,6 +611,16 @@ impl Server {
             camera.next = Next::Forget;
             camera.stop.request_removal();
             done.removed.push(camera.id);
+            // One that has ended removed its files and left its directory for readers that wait for it: nobody else is there to
+            // remove that. Where another server has the camera by now it is not empty, and stays.
+            if let (true, Some(export)) = (camera.outcome.is_some(), export) {
+                match std::fs::remove_dir(export.base.join(camera.id.as_str())) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                        camera.in_span(|| tracing::warn!("the camera's directory was not removed: {error}"));
+                    }
+                    _ => {}
+                }
+            }
         }
         let mut to_start = Vec::new();
         for wanted in config.cameras {
@@ -554,7 +634,8 @@ impl Server {
             let has_failed = camera.outcome == Some(Outcome::Failed);
             if reload::is_same(&camera.config, &wanted) && !is_ending && !has_failed {
                 done.unchanged += 1;
-                if camera.vitals.life().retry_at().is_some() {
+                // Not one that was refused: what it would try again is what was refused.
+                if camera.vitals.life().state() == State::Backoff {
                     camera.stop.nudge();
                 }
                 continue;
@@ -563,7 +644,12 @@ impl Server {
             if camera.outcome.is_some() {
                 to_start.push(wanted);
             } else {
-                camera.next = Next::Start(Box::new(wanted));
+                let life = match std::mem::replace(&mut camera.next, Next::Nothing) {
+                    // It is ending already, and its life says no more than that.
+                    Next::Start(_, life) => life,
+                    Next::Nothing | Next::Forget => Box::new(camera.vitals.life()),
+                };
+                camera.next = Next::Start(Box::new(wanted), life);
                 camera.stop.request();
             }
         }
@@ -574,7 +660,7 @@ impl Server {
                 || (order.contains(&camera.id) && to_start.iter().all(|wanted| wanted.id != camera.id))
         });
         self.cameras.sort_by_key(|camera| order.iter().position(|id| *id == camera.id).unwrap_or(usize::MAX));
-        to_start.into_iter().for_each(|camera| self.start_again(camera));
+        to_start.into_iter().for_each(|camera| self.start_again(camera, None));
         Ok(done)
     }
 
@@ -596,7 +682,7 @@ impl Server {
         while self.cameras.iter().any(|camera| camera.outcome.is_none()) {
             match self.events.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(Event::CameraEnded { key, outcome }) => self.camera_ended(key, outcome),
-                Ok(Event::Stop | Event::Reload(_)) => {}
+                Ok(Event::Stop | Event::Broken | Event::Reloading | Event::Reload(_)) => {}
                 Err(_) => break,
             }
         }
@@ -641,6 +727,28 @@ mod tests {
         assert_eq!(summaries.due(), late + SUMMARY_EVERY);
     }
 
+    #[test]
+    fn a_server_without_one_of_its_threads_ends_and_has_failed() {
+        let request = Request { cameras: vec!["a=rtsp://127.0.0.1/s".into()], ..Request::default() };
+        let config = Config::load(&request, &Environment::default()).unwrap();
+        let mut server = Server::start(Config { cameras: Vec::new(), ..config.clone() }).unwrap();
+        let camera = config.cameras.into_iter().next().unwrap();
+        server.start_camera(camera, None, Camera::count_until_stopped).unwrap();
+        // As the thread for signals does when it panics.
+        server.control().give_up();
+        assert_eq!(server.run(), Ended::Failed);
+    }
+
+    #[test]
+    fn a_moment_is_told_as_it_was_told_first_until_the_calendar_is_set() {
+        let (ms, mut moment) = (Duration::from_millis, OnBothClocks::default());
+        assert_eq!(moment.unix_ms(ms(5000), ms(7000), 1_000_000), 998_000);
+        // The same one, with the clocks read a little apart.
+        assert_eq!(moment.unix_ms(ms(5000), ms(8003), 1_001_000), 998_000);
+        assert_eq!(moment.unix_ms(ms(5000), ms(9000), 9_000_000), 8_996_000);
+        assert_eq!(moment.unix_ms(ms(9000), ms(9000), 9_000_000), 9_000_000);
+    }
+
     /// What a test reads of a camera, from outside of its threads.
     fn until(what: &str, mut is_so: impl FnMut() -> bool) {
         let deadline = Instant::now() + Duration::from_secs(60);
@@ -665,9 +773,9 @@ mod tests {
             }
             panic!("on purpose, by the test of panics")
         };
-        server.start_camera(bad, session).unwrap();
+        server.start_camera(bad, None, session).unwrap();
         // The other one's frames: it counts them until it is told to stop.
-        server.start_camera(good, Camera::count_until_stopped).unwrap();
+        server.start_camera(good, None, Camera::count_until_stopped).unwrap();
         let [bad, good] = [0, 1].map(|camera: usize| Arc::clone(&server.cameras[camera].vitals));
         let frames = Arc::clone(&server.cameras[1].counters);
         let control = server.control();

@@ -4,10 +4,11 @@
 //! The lock is flock(2) on a file of its own (the status file is another one each second) that is never removed. The kernel drops it
 //! with the process, so a server that was killed leaves nothing in the way.
 
+use crate::config::ServerConfig;
 use crate::report::{Report, VERSION};
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use std::ffi::OsString;
-use std::fs::{File, Permissions};
+use std::fs::{File, Metadata, Permissions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -36,24 +37,52 @@ pub fn default_path(environment: &dyn Fn(&str) -> Option<OsString>) -> Option<Pa
     Some(Path::new(first).join(FILE_NAME))
 }
 
+/// The usual place, if the directory is there and belongs to this process's user: then it was made for this server, and a second one
+/// that is started by hand finds the lock of the first.
+#[must_use]
+pub fn usual_path() -> Option<PathBuf> {
+    let path = Path::new(DEFAULT_FILE);
+    let directory = std::fs::symlink_metadata(path.parent()?).ok()?;
+    let is_ours = directory.is_dir() && directory.uid() == rustix::process::geteuid().as_raw();
+    is_ours.then(|| path.to_owned())
+}
+
 /// A server cannot have the lock of its status file.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     /// Somebody has it.
     #[error(
-        "another vas-ingest{who} runs with the status file {}: stop that one first, or give this one a status_file of its own \
-         in [server]", .path.display()
+        "another vas-ingest{who} runs with the {} {}: stop that one first, or give this one a {key} of its own in [server]",
+        .key.replace('_', " "), .path.display()
     )]
     Taken {
-        /// The status file.
+        /// The key that names the file.
+        key: &'static str,
+        /// The file.
         path: PathBuf,
         /// Its process number, if it is known.
         who: String,
     },
+    /// The file of the lock is somebody else's, or not what it should be.
+    #[error(
+        "{key} {}: {} {what}: remove it, or choose another {key} in [server]", .path.display(), .lock.display()
+    )]
+    Foreign {
+        /// The key that names the file.
+        key: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The file of the lock.
+        lock: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
     /// The file cannot be made.
-    #[error("status file {}: open {}: {error}; make that directory, or choose another status_file in [server]", .path.display(), .lock.display())]
+    #[error("{} {}: open {}: {error}; make that directory, or choose another {key} in [server]", .key.replace('_', " "), .path.display(), .lock.display())]
     Io {
-        /// The status file.
+        /// The key that names the file.
+        key: &'static str,
+        /// The file.
         path: PathBuf,
         /// The file of the lock.
         lock: PathBuf,
@@ -62,25 +91,47 @@ pub enum LockError {
     },
 }
 
-/// The right to write a status file, until this is dropped or the process ends.
+/// The right to write the status file, or the metrics, until this is dropped or the process ends.
 #[derive(Debug)]
 pub(crate) struct Lock {
     _file: File,
 }
 
 impl Lock {
+    /// Those of all files that the server writes.
+    pub(crate) fn take_all(server: &ServerConfig) -> Result<Vec<Self>, LockError> {
+        let mut locks = Vec::new();
+        if let Some(path) = &server.status_file {
+            locks.push(Self::take("status_file", path)?);
+        }
+        if let Some(path) = &server.metrics_file {
+            match Self::take("metrics_file", path) {
+                Ok(lock) => locks.push(lock),
+                // A directory that is not there: the cameras need no metrics, and the log says that none are written.
+                Err(LockError::Io { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(locks)
+    }
+
     /// Takes it, or says who has it.
-    pub(crate) fn take(path: &Path) -> Result<Self, LockError> {
+    pub(crate) fn take(key: &'static str, path: &Path) -> Result<Self, LockError> {
         let lock = lock_path(path);
-        let io = |error: io::Error| LockError::Io { path: path.to_owned(), lock: lock.clone(), error };
+        let io = |error: io::Error| LockError::Io { key, path: path.to_owned(), lock: lock.clone(), error };
         let deadline = Instant::now() + LOCK_PATIENCE;
         loop {
-            let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+            let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
             let file = rustix::fs::open(&lock, flags, Mode::from_raw_mode(MODE))
                 .map_err(|errno| io(errno.into()))?;
             let mut file = File::from(file);
+            if let Some(what) = foreign(&file.metadata().map_err(io)?) {
+                return Err(LockError::Foreign { key, path: path.to_owned(), lock, what });
+            }
             match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => {}
+                // A file system without locks, or without room for one: nobody has it, and nobody can.
+                Err(errno) if errno != rustix::io::Errno::WOULDBLOCK => return Err(io(errno.into())),
                 Err(_) if Instant::now() < deadline => {
                     std::thread::sleep(Duration::from_millis(20));
                     continue;
@@ -90,7 +141,7 @@ impl Lock {
                     let _ = Read::by_ref(&mut file).take(20).read_to_string(&mut pid);
                     let pid = pid.trim().parse::<u32>();
                     let who = pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default();
-                    return Err(LockError::Taken { path: path.to_owned(), who });
+                    return Err(LockError::Taken { key, path: path.to_owned(), who });
                 }
             }
             // Somebody may have removed the name meanwhile: then this is nobody's lock.
@@ -103,6 +154,18 @@ impl Lock {
             }
         }
     }
+}
+
+/// Why a file that was opened as a lock is none of this server's: it would be emptied, and its mode changed.
+fn foreign(metadata: &Metadata) -> Option<String> {
+    let user = rustix::process::geteuid().as_raw();
+    if !metadata.is_file() {
+        return Some("is no regular file".to_owned());
+    }
+    if metadata.uid() != user {
+        return Some(format!("belongs to uid {}, this server runs as uid {user}", metadata.uid()));
+    }
+    (metadata.nlink() > 1).then(|| format!("has {} names", metadata.nlink()))
 }
 
 fn lock_path(path: &Path) -> PathBuf {
@@ -137,10 +200,22 @@ fn write_new(path: &Path, mode: u32, text: &[u8]) -> io::Result<()> {
     file.write_all(text)
 }
 
-/// Why there is no server to speak of, in a sentence.
+/// Why there is no status, in a sentence.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct NotRunning(String);
+pub enum NoStatus {
+    /// There is no server to speak of.
+    #[error("{0}")]
+    NotRunning(String),
+    /// There may be one, and what it says cannot be read.
+    #[error("{0}")]
+    Unreadable(String),
+}
+
+/// What is read of a status file of any version.
+#[derive(serde::Deserialize)]
+struct AnyVersion {
+    version: u32,
+}
 
 /// A status file as it was read.
 #[derive(Debug)]
@@ -155,18 +230,33 @@ pub struct Status {
 ///
 /// # Errors
 /// There is no such file, or nobody writes it any more; in a sentence.
-pub fn read(path: &Path) -> Result<Status, NotRunning> {
+pub fn read(path: &Path) -> Result<Status, NoStatus> {
     let name = path.display();
-    let fail = |sentence: String| NotRunning(sentence);
+    let (fail, unreadable) = (NoStatus::NotRunning, NoStatus::Unreadable);
     let text = std::fs::read_to_string(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => fail(format!(
             "no server: {name} is not there; its place is status_file in [server] of the server's configuration \
              (--config FILE), or --file FILE"
         )),
-        _ => fail(format!("read {name}: {error}")),
+        io::ErrorKind::PermissionDenied => unreadable(format!(
+            "read {name}: {error}; run this as root, as the server's user, or as somebody in its group"
+        )),
+        _ => unreadable(format!("read {name}: {error}")),
     })?;
+    match serde_json::from_str(&text) {
+        Ok(AnyVersion { version }) if version != VERSION => {
+            return Err(unreadable(format!(
+                "{name} has version {version} and this program knows version {VERSION}: use the vas-ingest of that server, or \
+                 start the server again with this one"
+            )));
+        }
+        _ => {}
+    }
     let report: Report = serde_json::from_str(&text).map_err(|error| {
-        fail(format!("{name} is no status file that this program knows (version {VERSION}): {error}"))
+        unreadable(format!(
+            "{name} is no status file that this program knows (version {VERSION}): {error}; its place is status_file in [server] \
+             of the server's configuration"
+        ))
     })?;
     let age = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH + Duration::from_millis(report.updated_unix_ms))
@@ -213,20 +303,77 @@ mod tests {
     fn one_server_at_a_time_has_the_lock_and_says_who_it_is() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("status.json");
-        let first = Lock::take(&path).unwrap();
-        let why = Lock::take(&path).unwrap_err().to_string();
+        let take = |path: &Path| Lock::take("status_file", path);
+        let first = take(&path).unwrap();
+        let why = take(&path).unwrap_err().to_string();
         let start = format!("another vas-ingest (pid {}) runs with the status file", std::process::id());
         assert!(why.starts_with(&start), "{why}");
         assert_eq!(is_locked(&path), Some(true));
         drop(first);
         assert_eq!(is_locked(&path), Some(false));
-        let again = Lock::take(&path).unwrap();
+        let again = take(&path).unwrap();
         // Somebody tidies up: the name is free, and who takes it next is the one.
         std::fs::remove_file(lock_path(&path)).unwrap();
-        Lock::take(&path).unwrap();
+        take(&path).unwrap();
         drop(again);
-        let nowhere = Lock::take(&directory.path().join("none/status.json")).unwrap_err().to_string();
+        let nowhere = take(&directory.path().join("none/status.json")).unwrap_err().to_string();
         assert!(nowhere.contains("none/status.json.lock: No such file or directory"), "{nowhere}");
+    }
+
+    #[test]
+    fn a_lock_that_is_no_file_of_this_server_alone_is_refused_and_left_as_it_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, victim) = (directory.path().join("s"), directory.path().join("victim"));
+        std::fs::write(&victim, "kept").unwrap();
+        std::fs::set_permissions(&victim, Permissions::from_mode(0o600)).unwrap();
+        std::fs::hard_link(&victim, lock_path(&path)).unwrap();
+        let why = Lock::take("status_file", &path).unwrap_err().to_string();
+        assert!(why.contains("s.lock has 2 names: remove it, or choose another status_file"), "{why}");
+        assert_eq!(std::fs::read(&victim).unwrap(), b"kept");
+        assert_eq!(std::fs::metadata(&victim).unwrap().permissions().mode() & 0o7777, 0o600);
+        std::fs::remove_file(lock_path(&path)).unwrap();
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            lock_path(&path),
+            rustix::fs::FileType::Fifo,
+            Mode::from_raw_mode(0o600),
+            0,
+        )
+        .unwrap();
+        let why = Lock::take("status_file", &path).unwrap_err().to_string();
+        assert!(why.contains("s.lock is no regular file: remove it"), "{why}");
+        // Root may open what is another's.
+        let another = File::open("/proc/1/status").unwrap().metadata().unwrap();
+        let is_mine = another.uid() == rustix::process::geteuid().as_raw();
+        assert_eq!(foreign(&another).is_none(), is_mine);
+    }
+
+    #[test]
+    fn the_metrics_are_one_servers_too_and_a_missing_directory_of_theirs_stops_nobody() {
+        let directory = tempfile::tempdir().unwrap();
+        let server =
+            |name: &str| ServerConfig { status_file: None, metrics_file: Some(directory.path().join(name)) };
+        let first = Lock::take_all(&server("vas.prom")).unwrap();
+        let why = Lock::take_all(&server("vas.prom")).unwrap_err().to_string();
+        assert!(
+            why.contains("runs with the metrics file ") && why.contains("a metrics_file of its own"),
+            "{why}"
+        );
+        drop(first);
+        assert_eq!(Lock::take_all(&server("vas.prom")).unwrap().len(), 1);
+        assert_eq!(Lock::take_all(&server("none/vas.prom")).unwrap().len(), 0);
+    }
+
+    #[test]
+    fn a_status_that_cannot_be_read_is_told_from_a_server_that_does_not_run() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("status.json");
+        assert!(matches!(read(&path), Err(NoStatus::NotRunning(_))));
+        std::fs::write(&path, "{\"version\": 7, \"servers\": []}").unwrap();
+        let why = read(&path).unwrap_err();
+        assert!(matches!(why, NoStatus::Unreadable(_)));
+        assert!(why.to_string().contains("has version 7 and this program knows version 1: use "), "{why}");
+        assert!(matches!(read(directory.path()), Err(NoStatus::Unreadable(_))));
     }
 
     #[test]
@@ -235,7 +382,7 @@ mod tests {
         let path = directory.path().join("status.json");
         let why = |path: &Path| read(path).unwrap_err().to_string();
         assert!(why(&path).starts_with("no server: "), "{}", why(&path));
-        let lock = Lock::take(&path).unwrap();
+        let lock = Lock::take("status_file", &path).unwrap();
         let write = |report: &Report| {
             replace(&path, MODE, &serde_json::to_vec(report).unwrap()).unwrap();
         };

@@ -63,6 +63,11 @@ impl Stop {
         self.wait(Instant::now() + time, || self.nudged.swap(false, Ordering::AcqRel).then_some(Woken::Nudge))
     }
 
+    /// Sleeps for `time`, or until the stop; a nudge does not count.
+    pub(crate) fn wait_for(&self, time: Duration) -> Woken {
+        self.wait(Instant::now() + time, || None)
+    }
+
     fn wait(&self, due: Instant, other: impl Fn() -> Option<Woken>) -> Woken {
         let mut guard = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
@@ -78,6 +83,12 @@ impl Stop {
             }
             guard = self.changed.wait_timeout(guard, left).unwrap_or_else(PoisonError::into_inner).0;
         }
+    }
+}
+
+impl Woken {
+    pub(crate) fn is_stop(self) -> bool {
+        self == Self::Stop
     }
 }
 

@@ -4,7 +4,8 @@
 //! looks several times a second. With each frame the camera's thread stores a number and loads a flag; it takes the lock only when
 //! the state changes, and only if the lock is free: if not, its next frame does it, or the next look.
 
-use crate::life::{Effect, Event, Life, Time, seconds};
+pub(crate) use crate::life::Time;
+use crate::life::{Effect, Event, Life, seconds};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
@@ -48,6 +49,11 @@ impl Vitals {
             thread_id: AtomicI32::new(0),
             export,
         }
+    }
+
+    /// What the camera before this one, of the same address and credentials, leaves to it.
+    pub(crate) fn inherit_refusals(&self, before: &Life) {
+        self.lock().inherit_refusals(before);
     }
 
     /// The camera's thread begins to connect.

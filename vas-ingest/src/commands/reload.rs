@@ -45,7 +45,7 @@ pub(crate) fn reload(file: Option<PathBuf>, config: Option<PathBuf>, timeout: Du
             let request = Request { file: Some(config), ..Request::default() };
             match Config::load(&request, &Environment::of_process()) {
                 Ok(config) => {
-                    crate::with_default_status_file(config).server.status_file.unwrap_or_else(usual_file)
+                    crate::with_status_file(config, None).server.status_file.unwrap_or_else(usual_file)
                 }
                 Err(error) => {
                     say(&format!("vas-ingest: {error}"));

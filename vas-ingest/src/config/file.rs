@@ -1,6 +1,6 @@
 //! The TOML file: which of its keys are known where, and on which line they stand.
 
-use super::keys::{Key, Kind, Table};
+use super::keys::{Key, Kind, STATUS_FILE, Table};
 use super::layers::{self, Layer, Origin, Value};
 use super::{ConfigError, Result, fail, nearest};
 use crate::redact;
@@ -67,6 +67,19 @@ impl File<'_> {
             }
         }
         Ok(tables)
+    }
+
+    /// The status file that it names. Whatever else is wrong with the file: somebody may be editing it.
+    pub(super) fn status_file(&self) -> Option<PathBuf> {
+        let (document, _mistakes) = DeTable::parse_recoverable(self.text);
+        let tables = in_order(document.get_ref());
+        let server = tables.into_iter().find(|(name, _)| Table::Server.name() == name.get_ref());
+        let Some(DeValue::Table(keys)) = server.map(|(_, keys)| keys.get_ref()) else { return None };
+        let key = in_order(keys).into_iter().find(|(name, _)| STATUS_FILE.name == name.get_ref());
+        match key.map(|(_, value)| value.get_ref()) {
+            Some(DeValue::String(path)) if !path.is_empty() => Some(self.path(Path::new(&**path))),
+            _ => None,
+        }
     }
 
     fn layer(&self, table: Table, keys: &DeTable<'_>) -> Result<Layer> {

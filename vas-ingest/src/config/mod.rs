@@ -6,14 +6,14 @@
 //! 2. the environment: a variable beats the key that it names ([`environment`]);
 //! 3. a camera's own table, `[[camera]]`;
 //! 4. `[defaults]`, of which each key may have been beaten by its variable `VAS_DEFAULTS_<KEY>`;
-//! 5. what is built in ([`keys`]).
+//! 5. what is built in (`keys`).
 //!
 //! Paths in the file are relative to the file's directory, all others to the working directory. Passwords go from here into a
 //! type without a text form ([`secrecy::SecretString`]).
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`keys`] | every key, once |
+//! | `keys` | every key, once |
 //! | `layers` | what one place says, and what holds in the end |
 //! | `file`, [`environment`] | the two places that say most |
 //! | `place`, `password` | a camera's address and its credentials |
@@ -155,6 +155,22 @@ impl Config {
     }
 }
 
+/// Where the status file of a server with this configuration file is: what the variable says, or else the file, whatever else is
+/// wrong with that. None: neither says.
+///
+/// # Errors
+/// The file cannot be read, or the variable is none.
+pub fn status_file(name: &Path, environment: &Environment) -> Result<Option<PathBuf>> {
+    let variables = environment.layer(environment::prefix(Table::Server), Table::Server.keys())?;
+    if let Some(Value::Path(path)) = variables.get(&keys::STATUS_FILE).map(|setting| &setting.value) {
+        return Ok(Some(path.clone()));
+    }
+    match std::fs::read_to_string(name) {
+        Ok(text) => Ok(File { name: Some(name), text: &text }.status_file()),
+        Err(error) => fail(format!("read the configuration {}: {error}", name.display())),
+    }
+}
+
 /// What the command line of `vas-ingest probe` says.
 #[derive(Clone, Debug, Default)]
 pub struct ProbeRequest {
@@ -292,10 +308,7 @@ fn load(request: &Request, environment: &Environment) -> Result<Loaded> {
     let server = settings(Table::Server, &Layer::default(), &tables.server)?;
     let config = Config {
         export: export_config(&export)?,
-        server: ServerConfig {
-            status_file: server.path(&keys::STATUS_FILE).map(Path::to_owned),
-            metrics_file: server.path(&keys::METRICS_FILE).map(Path::to_owned),
-        },
+        server: server_config(&server)?,
         cameras: configs,
         warnings,
     };
@@ -310,6 +323,27 @@ fn holds_password(tables: &Tables) -> bool {
     };
     let holds = |layer: &Layer| layer.get(&keys::PASSWORD).is_some() || in_url(layer);
     holds(&tables.defaults) || tables.cameras.iter().any(|camera| holds(&camera.keys))
+}
+
+fn server_config(server: &Settings) -> Result<ServerConfig> {
+    let path = |key: &keys::Key| server.path(key).map(Path::to_owned);
+    let config =
+        ServerConfig { status_file: path(&keys::STATUS_FILE), metrics_file: path(&keys::METRICS_FILE) };
+    if let (Some(setting), Some(metrics)) = (server.get(&keys::METRICS_FILE), &config.metrics_file) {
+        // Each would overwrite the other every second.
+        if config.status_file.as_ref() == Some(metrics) {
+            return setting
+                .refuse("metrics_file is the same as status_file: give it another name, such as vas.prom");
+        }
+        // node_exporter reads no other, and says nothing of it.
+        if metrics.extension().is_none_or(|extension| extension != "prom") {
+            return setting.refuse(format!(
+                "metrics_file {} does not end with .prom, and node_exporter reads no other file",
+                metrics.display()
+            ));
+        }
+    }
+    Ok(config)
 }
 
 fn export_config(export: &Settings) -> Result<Option<ExportConfig>> {

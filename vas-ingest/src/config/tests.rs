@@ -380,6 +380,7 @@ fn another(key: &Key) -> (String, String) {
         (Kind::Switch, Some(KeyDefault::Switch(default))) => both(&(!default).to_string()),
         (Kind::Choice(names), _) => quoted(names[1]),
         (Kind::Group, _) => both("0"),
+        (Kind::Path, _) if key.name == keys::METRICS_FILE.name => quoted("/dev/shm/vas.prom"),
         // A file that is there.
         (Kind::Path, _) => quoted("/dev/null"),
         (Kind::Address, _) => quoted("rtsp://10.0.0.6/other"),
@@ -788,4 +789,38 @@ fn a_key_in_the_wrong_table_is_told_where_it_belongs() {
     }
     // What is for streams may stand among the defaults of files.
     assert!(load("[defaults]\ntransport = \"udp\"\n[[camera]]\nid = \"a\"\nurl = \"clip.mp4\"\n").is_ok());
+}
+
+#[test]
+fn metrics_that_nobody_would_read_or_that_would_overwrite_the_status_are_refused() {
+    const CAMERA: &str = "[[camera]]\nid = \"a\"\nurl = \"rtsp://192.0.2.1/s\"\n";
+    let with = |server: &str| format!("[server]\n{server}{CAMERA}");
+    let why = refusal(&with("status_file = \"vas.prom\"\nmetrics_file = \"vas.prom\"\n"));
+    assert!(why.starts_with("vas.toml line 3: metrics_file is the same as status_file"), "{why}");
+    for name in ["vas.txt", "vas", "prom", "vas.prom.new"] {
+        let why = refusal(&with(&format!("metrics_file = \"{name}\"\n")));
+        assert!(why.contains(" does not end with .prom, and node_exporter reads no other file"), "{why}");
+    }
+    assert!(load(&with("status_file = \"a.prom\"\nmetrics_file = \"b.prom\"\n")).is_ok());
+}
+
+#[test]
+fn the_status_file_of_a_configuration_is_found_whatever_else_is_wrong_with_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("vas.toml");
+    let found = |text: &str, environment: &Environment| {
+        std::fs::write(&file, text).unwrap();
+        status_file(&file, environment).unwrap()
+    };
+    let nothing = Environment::default();
+    let place = Some(directory.path().join("s.json"));
+    const SERVER: &str = "[server]\nstatus_file = \"s.json\"\n";
+    assert_eq!(found(SERVER, &nothing), place);
+    for half in ["[[camera]]\nid = \"a\"\nur", "[[camera]]\nid = \"a\"\nurl = \"rtsp://", "unknown = 1\n"] {
+        assert_eq!(found(&format!("{SERVER}{half}"), &nothing), place, "{half}");
+    }
+    assert_eq!(found("[[camera]]\nid = \"a\"\n", &nothing), None);
+    let variable: Environment = [("VAS_SERVER_STATUS_FILE", "/run/x.json")].into_iter().collect();
+    assert_eq!(found(SERVER, &variable), Some("/run/x.json".into()));
+    assert!(status_file(&directory.path().join("none"), &nothing).is_err());
 }

@@ -147,10 +147,16 @@ fn a_corrected_password_is_tried_at_once_and_not_after_minutes() {
             serde_json::from_str(&std::fs::read_to_string(&status_file).ok()?).unwrap();
         is_in_state(&status, "a", "auth_failed").then_some(())
     });
-    // The same password once more: the operator's wish.
+    let first: Vec<String> = credentials.try_iter().collect();
+    assert!(first.iter().any(|text| text == "YWRtaW46Zmlyc3Qtc2VjcmV0"), "{first:?}");
+    // The same password is not tried once more, whether or not another key has changed: accounts are locked by tries.
     server.signal(Signal::HUP);
     server.wait_for_line("reloaded; cameras: 1 unchanged");
-    server.wait_for_line("trying again in 600 s");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, format!("{text}ring_frames = 7\n")).unwrap();
+    server.signal(Signal::HUP);
+    server.wait_for_line("reloaded; cameras: 1 started again (a)");
+    server.wait_for_line("trying again in 2");
     std::fs::write(directory.path().join("password"), "second-secret\n").unwrap();
     server.signal(Signal::HUP);
     server.wait_for_line("reloaded; cameras: 1 started again (a)");
@@ -158,8 +164,55 @@ fn a_corrected_password_is_tried_at_once_and_not_after_minutes() {
     server.stop();
     // admin:first-secret and admin:second-secret.
     let sent: Vec<String> = credentials.try_iter().collect();
-    assert!(sent.iter().any(|text| text == "YWRtaW46Zmlyc3Qtc2VjcmV0"), "{sent:?}");
+    assert!(!sent.iter().any(|text| text == "YWRtaW46Zmlyc3Qtc2VjcmV0"), "{sent:?}");
     assert!(sent.iter().any(|text| text == "YWRtaW46c2Vjb25kLXNlY3JldA=="), "{sent:?}");
     let log = server.log();
     assert!(!log.contains("-secret"), "{log}");
+}
+
+#[test]
+fn a_server_that_waits_for_a_password_file_goes_on_and_stops_when_it_is_told_to() {
+    let Some(scene) = Scene::new() else { return };
+    let password = scene.path("password");
+    std::fs::write(&password, "secret\n").unwrap();
+    let away = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let camera = format!(
+        "[[camera]]\nid = \"away\"\nurl = \"rtsp://{away}/s\"\nusername = \"u\"\npassword_file = \"password\"\n"
+    );
+    scene.configure(&format!("{SERVER}{}{camera}", looping(&["front"])));
+    let mut server = Running::start(&mut scene.run());
+    let before = scene.status_with("live", |status| is_in_state(status, "front", "live"));
+    // Nobody writes to it: whoever opens it to read waits.
+    std::fs::remove_file(&password).unwrap();
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    rustix::fs::mknodat(rustix::fs::CWD, &password, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    // The second one finds the first at its reading.
+    for _ in 0..2 {
+        server.signal(Signal::HUP);
+        server.wait_for_line("reading the configuration again");
+    }
+    scene.status_with("frames", |status| decoded(status, "front") > decoded(&before, "front") + 25);
+    server.stop();
+}
+
+#[test]
+fn the_directory_of_a_camera_that_was_played_to_the_end_goes_when_the_camera_does() {
+    let Some(scene) = Scene::new() else { return };
+    let Ok(base) = tempfile::tempdir_in(vas_test_support::shared_memory()) else {
+        return vas_test_support::skipped("no directory in shared memory");
+    };
+    let base = base.path().join("vas");
+    let head = format!("{SERVER}[export]\nenabled = true\nwhen = \"always\"\nbase = {base:?}\n");
+    let once = "[[camera]]\nid = \"once\"\nurl = \"clip.mp4\"\n";
+    scene.configure(&format!("{head}{}{once}", looping(&["front"])));
+    let mut server = Running::start(&mut scene.run());
+    scene.status_with("its end", |status| is_in_state(status, "once", "finished"));
+    // It stays for who may have mounted it, as long as the camera is in the configuration.
+    assert!(base.join("once").exists());
+    scene.configure(&format!("{head}{}", looping(&["front"])));
+    server.signal(Signal::HUP);
+    server.wait_for_line("reloaded; cameras: 1 removed (once); 1 unchanged");
+    assert!(!base.join("once").exists());
+    assert!(base.join("front").exists());
+    server.stop();
 }

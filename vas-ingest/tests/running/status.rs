@@ -69,7 +69,7 @@ fn status_has_a_row_for_each_camera_and_says_by_its_exit_code_whether_all_are_li
 
     server.stop();
     // Nothing is left but the lock, which nobody holds.
-    assert_eq!(names(&scene.path("")), ["clip.mp4", "status.json.lock", "vas.toml"]);
+    assert_eq!(names(&scene.path("")), ["clip.mp4", "status.json.lock", "vas.prom.lock", "vas.toml"]);
     assert_eq!(scene.status(&[]).status.code(), Some(4));
 }
 
@@ -196,4 +196,70 @@ fn many_cameras_that_never_answer_do_not_hold_up_the_end() {
     // Two seconds for the cameras, one for the log, and what a busy machine adds.
     assert!(asked.elapsed() < std::time::Duration::from_secs(5), "{:?}", asked.elapsed());
     assert_eq!(server.log().matches("ended; ").count(), 32);
+}
+
+#[test]
+fn a_status_is_shown_while_somebody_edits_the_configuration() {
+    let Some(scene) = Scene::new() else { return };
+    let text = format!("[server]\nstatus_file = \"status.json\"\n{}", looping(&["front"]));
+    scene.configure(&text);
+    let mut server = Running::start(&mut scene.run());
+    scene.status_with("live", |status| is_in_state(status, "front", "live"));
+    scene.configure(&format!("{text}[[camera]]\nid = \"yard\"\nurl = \"rts"));
+    let shown = program().args(["status", "--config"]).arg(scene.path("vas.toml")).output().unwrap();
+    assert_eq!(shown.status.code(), Some(0), "{}", stderr(&shown));
+    assert!(stdout(&shown).contains("\nfront "), "{}", stdout(&shown));
+    server.stop();
+    // Without that key it is the usual place, and not a word about the file.
+    scene.configure(&looping(&["front"]));
+    let usual = program()
+        .args(["status", "--config"])
+        .arg(scene.path("vas.toml"))
+        .env("RUNTIME_DIRECTORY", scene.path(""))
+        .output()
+        .unwrap();
+    assert_eq!(usual.status.code(), Some(4));
+    assert!(stderr(&usual).contains("status.json is not there"), "{}", stderr(&usual));
+}
+
+#[test]
+fn a_status_of_another_version_is_not_told_as_a_server_that_does_not_run() {
+    let Some(scene) = Scene::new() else { return };
+    std::fs::write(scene.status_file(), "{\"version\": 2}\n").unwrap();
+    let output = scene.status(&[]);
+    assert_eq!(output.status.code(), Some(6));
+    assert!(
+        stderr(&output).contains("has version 2 and this program knows version 1: use "),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
+fn a_camera_that_is_tried_again_and_again_is_away_since_the_start() {
+    let Some(scene) = Scene::new() else { return };
+    two_cameras(&scene);
+    let mut server = Running::start(&mut scene.run());
+    let tries =
+        |status: &serde_json::Value| camera(status, "away").unwrap()["counters"]["reconnects"].as_u64();
+    let since = |status: &serde_json::Value| camera(status, "away").unwrap()["since_unix_ms"].as_u64();
+    let error_at =
+        |status: &serde_json::Value| camera(status, "away").unwrap()["last_error_unix_ms"].as_u64();
+    let first = scene.status_with("a try", |status| tries(status) >= Some(1));
+    let third = scene.status_with("three", |status| tries(status) >= Some(3));
+    assert_eq!(since(&first), since(&third));
+    assert!(error_at(&first) < error_at(&third), "{third}");
+    server.stop();
+}
+
+#[test]
+fn a_server_leaves_no_core_with_its_passwords() {
+    let Some(scene) = Scene::new() else { return };
+    scene.configure(&format!("[server]\nstatus_file = \"status.json\"\n{}", looping(&["front"])));
+    let mut server = Running::start(&mut scene.run());
+    scene.status_with("live", |status| is_in_state(status, "front", "live"));
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", server.pid())).unwrap();
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert_eq!(core.split_whitespace().nth(4), Some("0"), "{core}");
+    server.stop();
 }
