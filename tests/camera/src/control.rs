@@ -26,6 +26,9 @@ pub const COMMANDS: &str = "\
   jump MS           RTP timestamps leap by so many milliseconds, negative for backwards
   clock SECONDS     the wall clock in RTCP sender reports is wrong by so much, negative for slow
   dup               the next picture carries the RTP timestamp of the one before it
+  ssrc              every playing client gets another SSRC and other sequence numbers from now on
+  cut               the next large picture ends in the midst of a fragmented unit, with no gap in the sequence numbers
+  tear              the next large picture has another RTP timestamp behind its first fragment
   garbage           send 512 bytes that mean nothing to every playing client
   refuse            close new connections as soon as they are accepted
   accept            end refuse
@@ -38,6 +41,8 @@ pub const COMMANDS: &str = "\
   udp HOW           refuse (461) a client that wants UDP, or mute: promise UDP and send nothing by it; on ends both
   delay MS          answer every request so much later
   scramble SWITCH   on: answer every request with 512 bytes that mean nothing; off ends it
+  claim WHAT        ssrc: SETUP names an SSRC that no packet has; seq: PLAY names a wrong sequence number; nothing ends both
+  nonces SWITCH     on: a digest's nonce is good for one request, then stale; off ends it
   mirror SWITCH     on: refuse DESCRIBE (404) with the user name and password in the answer; off ends it
   stats             connections and sessions so far, and when connections were tried
   quit              end";
@@ -81,6 +86,11 @@ enum Command {
     Jump(i64),
     Dup,
     Garbage,
+    Ssrc,
+    Cut,
+    Tear,
+    Claim(Claim),
+    Nonces(bool),
     Refuse(bool),
     Power(bool),
     Clock(i64),
@@ -105,6 +115,18 @@ pub(crate) enum Udp {
     Refused,
     /// Promised, and nothing is ever sent.
     Mute,
+}
+
+/// What the camera says of its packets that is not so.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Claim {
+    /// All is as it says.
+    #[default]
+    Nothing,
+    /// In SETUP.
+    Ssrc,
+    /// In PLAY.
+    Sequence,
 }
 
 impl Command {
@@ -159,8 +181,15 @@ impl Command {
                 "mute" => Udp::Mute,
                 _ => return Err(error("on, refuse or mute")),
             }),
-            "power" | "scramble" | "mirror" => match (command, argument) {
+            "claim" => Command::Claim(match argument {
+                "nothing" => Claim::Nothing,
+                "ssrc" => Claim::Ssrc,
+                "seq" => Claim::Sequence,
+                _ => return Err(error("ssrc, seq or nothing")),
+            }),
+            "power" | "scramble" | "mirror" | "nonces" => match (command, argument) {
                 ("power", "on" | "off") => Command::Power(argument == "on"),
+                ("nonces", "on" | "off") => Command::Nonces(argument == "on"),
                 ("mirror", "on" | "off") => Command::Mirror(argument == "on"),
                 (_, "on" | "off") => Command::Scramble(argument == "on"),
                 _ => return Err(error("on or off")),
@@ -187,6 +216,9 @@ impl Command {
             "resume" => Command::Resume,
             "dup" => Command::Dup,
             "garbage" => Command::Garbage,
+            "ssrc" => Command::Ssrc,
+            "cut" => Command::Cut,
+            "tear" => Command::Tear,
             "refuse" => Command::Refuse(true),
             "accept" => Command::Refuse(false),
             "stats" => Command::Stats,
@@ -222,6 +254,11 @@ pub(crate) struct Faults {
     pub(crate) clock_seconds: i64,
     pub(crate) dups: u64,
     pub(crate) garbage: u64,
+    pub(crate) ssrcs: u64,
+    pub(crate) cuts: u64,
+    pub(crate) tears: u64,
+    pub(crate) claim: Claim,
+    pub(crate) nonces: bool,
     pub(crate) udp: Udp,
     pub(crate) sdp: Option<SdpFault>,
     pub(crate) delay_ms: u32,
@@ -333,6 +370,11 @@ impl Control {
             Command::Jump(ms) => state.faults.jump_ms += ms,
             Command::Dup => state.faults.dups += 1,
             Command::Garbage => state.faults.garbage += 1,
+            Command::Ssrc => state.faults.ssrcs += 1,
+            Command::Cut => state.faults.cuts += 1,
+            Command::Tear => state.faults.tears += 1,
+            Command::Claim(claim) => state.faults.claim = claim,
+            Command::Nonces(on) => state.faults.nonces = on,
             Command::Refuse(refuse) => state.faults.refuse = refuse,
             Command::Fps(fps) => state.clock.set_fps(Instant::now(), fps),
             Command::Clip(clip) => {
@@ -508,7 +550,8 @@ mod tests {
             ("sdp", _) => "codec",
             ("udp", _) => "mute",
             ("power", Some(word)) => word,
-            ("scramble" | "mirror", _) => "on",
+            ("claim", _) => "ssrc",
+            ("scramble" | "mirror" | "nonces", _) => "on",
             (_, Some(word)) if word.chars().all(char::is_uppercase) => "1",
             _ => "",
         };

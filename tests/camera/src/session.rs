@@ -7,7 +7,7 @@ use std::thread::{self, Scope};
 use std::time::Duration;
 
 use crate::auth::{Auth, fresh_nonce};
-use crate::control::{ConnectionId, Control, Udp};
+use crate::control::{Claim, ConnectionId, Control, Udp};
 use crate::rtsp::{
     Message, MessageError, Request, Response, TransportRequest, parse_transport, read_message,
 };
@@ -15,6 +15,11 @@ use crate::sdp::{self, TRACK};
 use crate::server::{Options, PATH};
 use crate::stats::Ending;
 use crate::stream::{self, FIRST_SEQUENCE, Output};
+
+/// What nobody sends by.
+const WRONG_SSRC: u32 = 0xDEAD_0001;
+/// So far ahead that every packet seems to be an old one.
+const WRONG_SEQUENCE_STEP: u16 = 10_000;
 
 const METHODS: &str = "OPTIONS, DESCRIBE, SETUP, PLAY, GET_PARAMETER, SET_PARAMETER, TEARDOWN";
 /// A client that does not read for so long is given up: a packet may be half written, so nothing else could follow.
@@ -50,6 +55,8 @@ struct Session<'env> {
     writer: Arc<Mutex<TcpStream>>,
     /// Of this connection alone: digests for another connection's nonce are answered with a fresh challenge.
     nonce: String,
+    /// The one before, where each is good for one request.
+    used_nonce: Option<String>,
     stage: Stage,
     /// There was a SETUP that was granted.
     is_open: bool,
@@ -85,6 +92,7 @@ impl<'env> Session<'env> {
             reader: BufReader::new(stream.try_clone()?),
             writer: Arc::new(Mutex::new(stream)),
             nonce: fresh_nonce(),
+            used_nonce: None,
             stage: Stage::Described,
             is_open: false,
             torn_down: false,
@@ -154,10 +162,14 @@ impl<'env> Session<'env> {
             "SETUP" if matches!(self.stage, Stage::Playing) => stay("455 Method Not Valid in This State"),
             "SETUP" => self.set_up(request),
             "PLAY" => {
+                let sequence = match self.control.state().faults.claim {
+                    Claim::Sequence => FIRST_SEQUENCE.wrapping_add(WRONG_SEQUENCE_STEP),
+                    Claim::Nothing | Claim::Ssrc => FIRST_SEQUENCE,
+                };
                 let response = reply("200 OK")
                     .header("Session", &self.session_header())
                     .header("Range", "npt=now-")
-                    .header("RTP-Info", &format!("url={};seq={FIRST_SEQUENCE}", self.track_url(request)));
+                    .header("RTP-Info", &format!("url={};seq={sequence}", self.track_url(request)));
                 match std::mem::replace(&mut self.stage, Stage::Playing) {
                     Stage::SetUp(output) => (response, Next::Play(output)),
                     Stage::Playing => (response, Next::GoOn),
@@ -176,17 +188,26 @@ impl<'env> Session<'env> {
     }
 
     /// The challenge for a request that does not show the password, if one is asked for.
-    fn challenge(&self, request: &Request) -> Option<String> {
+    fn challenge(&mut self, request: &Request) -> Option<String> {
         let mut state = self.control.state();
         let given = request.header("Authorization");
         state.stats.with_credentials += u64::from(given.is_some());
         let auth = state.auth.as_ref()?;
+        let nonces = state.faults.nonces;
         if auth.accepts(given.unwrap_or_default(), &request.method, &self.nonce) {
+            if nonces {
+                self.used_nonce = Some(std::mem::replace(&mut self.nonce, fresh_nonce()));
+            }
             return None;
         }
-        let challenge = auth.challenge(&self.nonce);
+        let used = self.used_nonce.as_deref();
+        let stale = used.is_some_and(|used| auth.accepts(given.unwrap_or_default(), &request.method, used));
+        let mut challenge = auth.challenge(&self.nonce);
+        if stale {
+            challenge += ", stale=true";
+        }
         state.stats.unauthorized += 1;
-        state.stats.wrong_passwords += u64::from(given.is_some());
+        state.stats.wrong_passwords += u64::from(given.is_some() && !stale);
         Some(challenge)
     }
 
@@ -245,8 +266,10 @@ impl<'env> Session<'env> {
         if !std::mem::replace(&mut self.is_open, true) {
             self.control.state().stats.opened += 1;
         }
+        let claim = self.control.state().faults.claim;
+        let ssrc = if claim == Claim::Ssrc { format!(";ssrc={WRONG_SSRC:08X}") } else { String::new() };
         let response = Response::new("200 OK", Some(request))
-            .header("Transport", &transport)
+            .header("Transport", &(transport + &ssrc))
             .header("Session", &self.session_header());
         (response, Next::GoOn)
     }

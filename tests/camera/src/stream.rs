@@ -17,6 +17,8 @@ use crate::server::{Join, Options};
 pub(crate) const FIRST_SEQUENCE: u16 = u16::MAX - 100;
 /// The RTP timestamp when the clock begins: 32 bits overflow after ten seconds, for the same reason.
 const FIRST_TIMESTAMP: u32 = u32::MAX - 10 * 90_000;
+/// How far sequence numbers go back when they begin anew: so far that no loss can be meant.
+const NEW_SEQUENCE_STEP: u16 = 20_000;
 /// Bytes of one helping of garbage.
 const GARBAGE_BYTES: usize = 512;
 
@@ -180,6 +182,9 @@ struct Sender {
     last_timestamp: Option<u32>,
     dups_done: u64,
     garbage_done: u64,
+    ssrcs_done: u64,
+    cuts_done: u64,
+    tears_done: u64,
     /// A packet that goes out after the next one.
     held: Option<Vec<u8>>,
     random: Random,
@@ -201,6 +206,9 @@ impl Sender {
             last_timestamp: None,
             dups_done: state.faults.dups,
             garbage_done: state.faults.garbage,
+            ssrcs_done: state.faults.ssrcs,
+            cuts_done: state.faults.cuts,
+            tears_done: state.faults.tears,
             held: None,
             random: Random::new(),
         }
@@ -259,9 +267,26 @@ impl Sender {
         may_reorder: bool,
         is_last_picture: bool,
     ) -> Vec<Vec<u8>> {
+        if self.ssrcs_done != faults.ssrcs {
+            self.ssrcs_done = faults.ssrcs;
+            self.ssrc ^= 0xFFFF;
+            self.sequence = self.sequence.wrapping_sub(NEW_SEQUENCE_STEP);
+        }
+        let (mut count, mut torn_behind) = (payloads.len(), payloads.len());
+        if let Some(first) = payloads.iter().position(|payload| begins_fragments(payload)) {
+            if self.cuts_done != faults.cuts {
+                self.cuts_done = faults.cuts;
+                count = first + 1;
+            }
+            if self.tears_done != faults.tears {
+                self.tears_done = faults.tears;
+                torn_behind = first;
+            }
+        }
         let mut out = Vec::new();
-        for (index, payload) in payloads.iter().enumerate() {
+        for (index, payload) in payloads.iter().enumerate().take(count) {
             let marker = index + 1 == payloads.len();
+            let timestamp = timestamp.wrapping_add(u32::from(index > torn_behind));
             let mut packet = rtp::packet(marker, self.sequence, timestamp, self.ssrc, payload);
             self.sequence = self.sequence.wrapping_add(1);
             // All three are drawn for every packet, so that which packets one fault hits does not depend on the others.
@@ -286,6 +311,17 @@ impl Sender {
             out.extend(self.held.take());
         }
         out
+    }
+}
+
+/// Is it the first fragment of a unit, of H.264 (RFC 6184 5.8) or H.265 (RFC 7798 4.4.3)?
+fn begins_fragments(payload: &[u8]) -> bool {
+    const START: u8 = 0x80;
+    let has_start = |at: usize| payload.get(at).is_some_and(|byte| byte & START != 0);
+    match payload.first() {
+        Some(byte) if byte & 0x1F == 28 => has_start(1),
+        Some(byte) if byte >> 1 & 0x3F == 49 => has_start(2),
+        _ => false,
     }
 }
 
@@ -363,6 +399,9 @@ mod tests {
             last_timestamp: None,
             dups_done: 0,
             garbage_done: 0,
+            ssrcs_done: 0,
+            cuts_done: 0,
+            tears_done: 0,
             held: None,
             random: Random::new(),
         }
@@ -406,6 +445,39 @@ mod tests {
             packets.windows(2).all(|two| sequence(&two[0]) < sequence(&two[1])),
             "never on a TCP connection"
         );
+    }
+
+    #[test]
+    fn a_new_sequence_begins_with_a_packet_and_goes_on() {
+        let (mut sender, faults) = (sender(), Faults { ssrcs: 1, ..Faults::default() });
+        let payloads = vec![vec![5; 40]; 2];
+        let mut packets = sender.packets(&payloads, 0, Faults::default(), false, false);
+        packets.extend(sender.packets(&payloads, 0, faults, false, false));
+        let order: Vec<u16> = packets.iter().map(|packet| sequence(packet)).collect();
+        let new = 2_u16.wrapping_sub(NEW_SEQUENCE_STEP);
+        assert_eq!(order, [0, 1, new, new + 1]);
+        let ssrcs: Vec<&[u8]> = packets.iter().map(|packet| &packet[8..12]).collect();
+        assert!(ssrcs[0] == ssrcs[1] && ssrcs[1] != ssrcs[2] && ssrcs[2] == ssrcs[3]);
+    }
+
+    #[test]
+    fn a_picture_is_cut_or_torn_behind_its_first_fragment_and_only_once() {
+        let unit = [[0x65_u8].as_slice(), &[7; 3000]].concat();
+        let payloads = rtp::payloads(Codec::H264, [&[9, 0xF0][..], &unit]);
+        assert_eq!(payloads.len(), 4);
+        let mut cut = sender();
+        let faults = Faults { cuts: 1, ..Faults::default() };
+        let small = cut.packets(&vec![vec![0x41; 40]; 2], 7, faults, false, false);
+        assert_eq!(small.len(), 2, "it waits for a picture that is large enough");
+        let packets = cut.packets(&payloads, 7, faults, false, false);
+        assert_eq!(packets.iter().map(|packet| packet[1] >> 7).collect::<Vec<_>>(), [0, 0], "and no marker");
+        let after = cut.packets(&payloads, 7, faults, false, false);
+        assert_eq!((after.len(), sequence(&after[0])), (4, 4), "and no gap");
+        let mut torn = sender();
+        let faults = Faults { tears: 1, ..Faults::default() };
+        let stamps = |packets: Vec<Vec<u8>>| packets.iter().map(|packet| packet[7]).collect::<Vec<_>>();
+        assert_eq!(stamps(torn.packets(&payloads, 7, faults, false, false)), [7, 7, 8, 8]);
+        assert_eq!(stamps(torn.packets(&payloads, 7, faults, false, false)), [7; 4]);
     }
 
     #[test]

@@ -506,6 +506,42 @@ fn a_password_is_changed_while_the_camera_runs_and_wrong_ones_are_counted() {
 }
 
 #[test]
+fn what_is_said_of_packets_is_wrong_on_command() {
+    let camera = TestCamera::start(vec![clip(5, 5)], fast()).unwrap();
+    let said = |client: &mut Client| {
+        let set_up = client.ask("SETUP", "Transport: RTP/AVP/TCP;unicast;interleaved=0-1\r\n");
+        let play = client.ask("PLAY", "");
+        let sequence = play.split(";seq=").nth(1).and_then(|rest| rest.lines().next()).map(str::to_owned);
+        (set_up.contains(";ssrc="), sequence.expect("a sequence number"))
+    };
+    let (named, right) = said(&mut Client::connect(&camera));
+    assert!(!named);
+    camera.command("claim ssrc").unwrap();
+    assert_eq!(said(&mut Client::connect(&camera)), (true, right.clone()));
+    camera.command("claim seq").unwrap();
+    let (named, wrong) = said(&mut Client::connect(&camera));
+    assert!(!named && wrong != right, "{wrong}");
+    camera.command("claim nothing").unwrap();
+    assert!(camera.command("claim all").is_err());
+}
+
+#[test]
+fn a_nonce_is_good_for_one_request_on_command_and_said_to_be_stale() {
+    let camera = TestCamera::start(vec![clip(5, 5)], fast()).unwrap();
+    camera.command("auth basic u:p").unwrap();
+    camera.command("nonces on").unwrap();
+    let mut client = Client::connect(&camera);
+    for _ in 0..3 {
+        // Without a nonce in it, there is none to be used up.
+        assert!(client.ask("DESCRIBE", "Authorization: Basic dTpw\r\n").starts_with("RTSP/1.0 200 "));
+    }
+    camera.command("auth digest u:p").unwrap();
+    let challenge = client.ask("DESCRIBE", "");
+    assert!(challenge.starts_with("RTSP/1.0 401 ") && !challenge.contains("stale"), "{challenge}");
+    camera.command("nonces off").unwrap();
+}
+
+#[test]
 fn describe_is_answered_with_a_status_another_address_or_a_wrong_description_on_command() {
     let camera = TestCamera::start(vec![clip(5, 5)], fast()).unwrap();
     let describe = |command: &str| {
