@@ -44,10 +44,17 @@ pub(crate) enum Next {
 pub(crate) struct Stream {
     source: Box<dyn PacketSource>,
     decoder: Decoder,
+    decoding: Decoding,
+    /// Takes over once the decoder has given all that is in it.
+    successor: Option<Decoder>,
+    /// As the newest keyframe had them.
+    sequence_parameters: Vec<u8>,
     packet: Packet,
     sent: Sent,
-    /// Something came.
-    had_packet: bool,
+    /// When something came last.
+    last_packet_at: Option<Instant>,
+    /// The decoder was given something.
+    had_sent: bool,
     decode_time: Duration,
     /// The packet waits for room in the decoder.
     pending: bool,
@@ -75,9 +82,13 @@ impl Stream {
         Ok(Self {
             source,
             decoder,
+            decoding,
+            successor: None,
+            sequence_parameters: Vec::new(),
             packet: Packet::new()?,
             sent: Sent::default(),
-            had_packet: false,
+            last_packet_at: None,
+            had_sent: false,
             decode_time: Duration::ZERO,
             pending: false,
             draining: false,
@@ -113,7 +124,22 @@ impl Stream {
 
     /// Did anything come of it yet?
     pub(crate) fn had_packet(&self) -> bool {
-        self.had_packet
+        self.last_packet_at.is_some()
+    }
+
+    /// How long ago the newest packet came.
+    pub(crate) fn since_packet(&self) -> Option<Duration> {
+        self.last_packet_at.map(|at| at.elapsed())
+    }
+
+    /// Was the decoder given anything yet?
+    pub(crate) fn had_sent(&self) -> bool {
+        self.had_sent
+    }
+
+    /// Did the source meet packets that it could not use?
+    pub(crate) fn had_bad_packets(&self) -> bool {
+        self.source.had_bad_packets()
     }
 
     /// Reads and decodes until there is something to say. Errors are the source's: a packet that cannot be decoded is
@@ -124,7 +150,11 @@ impl Stream {
         self.decode_time += began.elapsed();
         match received {
             Ok(Received::Frame(picture)) => return Ok(Next::Frame(self.judge(picture, counters))),
-            Ok(Received::Drained) => return Ok(Next::Ended),
+            Ok(Received::Drained) => {
+                let Some(successor) = self.successor.take() else { return Ok(Next::Ended) };
+                self.decoder = successor;
+                return Ok(Next::Nothing);
+            }
             Ok(Received::NeedsPacket) => {}
             Err(_) => {
                 counters.decode_errors.add(1);
@@ -142,7 +172,7 @@ impl Stream {
                 self.decoder.drain()?;
                 return Ok(Next::Nothing);
             };
-            self.had_packet = true;
+            self.last_packet_at = Some(Instant::now());
             counters.received.add(1);
             self.received_bytes += self.packet.len_bytes();
             let lost = arrival.lost_packets;
@@ -153,7 +183,16 @@ impl Stream {
                 KeyWaitVerdict::DecodeAnyway => self.taint.hit(),
                 KeyWaitVerdict::Decode => {}
             }
+            self.had_sent = true;
             self.sent.packet(self.packet.pts(), arrival);
+            if self.is_another_sequence()
+                && let Some(successor) = self.source.fresh_decoder(self.decoding)
+            {
+                self.successor = Some(successor?);
+                self.decoder.drain()?;
+                self.pending = true;
+                return Ok(Next::Nothing);
+            }
         }
         let began = Instant::now();
         let sent = self.decoder.send(&self.packet);
@@ -169,6 +208,20 @@ impl Stream {
         Ok(Next::Nothing)
     }
 
+    /// Does the packet begin a stream of another kind than the one before? A decoder keeps what the new one leaves unsaid: full
+    /// range of samples, for one.
+    fn is_another_sequence(&mut self) -> bool {
+        if !self.packet.is_key() {
+            return false;
+        }
+        let parameters = sequence_parameters(&self.decoder.codec_name(), self.packet.bytes());
+        if parameters.is_empty() {
+            return false;
+        }
+        let before = std::mem::replace(&mut self.sequence_parameters, parameters);
+        !before.is_empty() && before != self.sequence_parameters
+    }
+
     fn judge(&mut self, picture: Frame, counters: &Counters) -> Decoded {
         let timestamp_ns = clock::monotonic_ns();
         let damaged = self.taint.frame(picture.is_key(), picture.is_flagged(), self.decoder.delay_packets());
@@ -179,6 +232,33 @@ impl Stream {
         let decode_time = std::mem::take(&mut self.decode_time);
         Decoded { picture, timestamp_ns, pts_ns, arrival, decode_time, damaged }
     }
+}
+
+/// The sequence parameter sets before the first slice of a packet with start codes, one behind the other (ITU-T H.264 7.4.1,
+/// H.265 7.4.2.2); nothing for other codecs.
+fn sequence_parameters(codec: &str, annex_b: &[u8]) -> Vec<u8> {
+    let next_unit = |bytes: &[u8]| bytes.windows(3).position(|three| three == [0, 0, 1]);
+    let mut found = Vec::new();
+    let mut rest = annex_b;
+    while let Some(at) = next_unit(rest) {
+        rest = &rest[at + 3..];
+        let Some(&header) = rest.first() else { break };
+        let (is_slice, is_wanted) = match codec {
+            "h264" => (matches!(header & 0x1F, 1..=5), header & 0x1F == 7),
+            "hevc" => ((header >> 1 & 0x3F) < 32, header >> 1 & 0x3F == 33),
+            _ => break,
+        };
+        if is_slice {
+            break;
+        }
+        if is_wanted {
+            let unit = &rest[..next_unit(rest).unwrap_or(rest.len())];
+            // Zeros behind a unit belong to the next start code.
+            let len_bytes = unit.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+            found.extend_from_slice(&unit[..len_bytes]);
+        }
+    }
+    found
 }
 
 /// Pictures come out of a decoder in another order than their packets went in: this finds a picture's packet again, by its pts,
@@ -617,6 +697,76 @@ mod tests {
                 assert_eq!(*expected.get_or_insert_with(|| pictures.clone()), pictures, "{codec}: {threads}");
             }
         }
+    }
+
+    #[test]
+    fn sequence_parameters_are_those_before_the_first_slice() {
+        let before = [0, 0, 0, 1, 9, 0xF0, 0, 0, 0, 1, 0x67, 66, 30];
+        let behind = [0, 0, 1, 0x68, 1, 0, 0, 1, 0x65, 0, 0, 1, 0x67, 7];
+        let h264 = [before.as_slice(), &behind].concat();
+        assert_eq!(sequence_parameters("h264", &h264), [0x67, 66, 30]);
+        assert_eq!(sequence_parameters("h264", &before), [0x67, 66, 30]);
+        let h265 = [0, 0, 1, 32 << 1, 1, 5, 0, 0, 0, 1, 33 << 1, 1, 7, 0, 0, 0, 1, 19 << 1, 1, 0x80];
+        assert_eq!(sequence_parameters("hevc", &h265), [33 << 1, 1, 7]);
+        assert_eq!(sequence_parameters("mjpeg", &h265), b"");
+        assert_eq!(sequence_parameters("h264", &[]), b"");
+        assert_eq!(sequence_parameters("h264", &[0, 0, 1]), b"");
+    }
+
+    /// A file whose packets have start codes and parameter sets, as those of a camera.
+    struct AsFromCamera(Box<dyn PacketSource>);
+
+    impl PacketSource for AsFromCamera {
+        fn decoder(&self, decoding: Decoding) -> Result<Decoder, AvError> {
+            self.0.decoder(decoding)
+        }
+
+        fn fresh_decoder(&self, decoding: Decoding) -> Option<Result<Decoder, AvError>> {
+            let time_base = crate::av::Rational { numerator: 1, denominator: 1_200_000 };
+            Some(Decoder::by_name(c"h264", time_base, decoding))
+        }
+
+        fn nominal_period(&self) -> Option<Duration> {
+            self.0.nominal_period()
+        }
+
+        fn pts_ns(&self, pts: i64) -> Option<i64> {
+            self.0.pts_ns(pts)
+        }
+
+        fn next(&mut self, packet: &mut Packet) -> Result<Option<Arrival>, SourceError> {
+            self.0.next(packet)
+        }
+    }
+
+    #[test]
+    fn a_stream_that_names_no_range_is_not_told_with_that_of_the_one_before() {
+        let Some((directory, whole)) = clip() else { return };
+        let part = |name: &str, words: &[&str]| {
+            let path = directory.path().join(name);
+            let made = std::process::Command::new("ffmpeg")
+                .args(["-v", "error", "-i"])
+                .arg(&whole.path)
+                .args(["-c:v", "copy", "-bsf:v"])
+                .args(words)
+                .arg(&path)
+                .output()
+                .unwrap();
+            assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+            std::fs::read(path).unwrap()
+        };
+        let full = part("full.h264", &["h264_mp4toannexb,h264_metadata=video_full_range_flag=1"]);
+        let plain = part("plain.h264", &["h264_mp4toannexb"]);
+        let path = directory.path().join("both.h264");
+        std::fs::write(&path, [full.as_slice(), &plain, &full].concat()).unwrap();
+        let file = crate::source::FileSource { path, repeat: false };
+        let interrupt = crate::av::interrupt::Interrupt::new(std::sync::Arc::default());
+        let source = Box::new(AsFromCamera(file.open(&interrupt).unwrap()));
+        let mut stream = Stream::new(source, Decoding::ALL, Duration::from_secs(10)).unwrap();
+        let frames = frames(&mut stream);
+        let ranges: Vec<i32> = frames.iter().map(|frame| frame.picture.color().range).collect();
+        assert_eq!(ranges, [[2; 25], [0; 25], [2; 25]].concat());
+        assert!(frames.iter().all(|frame| !frame.damaged));
     }
 
     #[test]

@@ -15,6 +15,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 use stderr::Stderr;
+use tracing::subscriber::set_global_default;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 use vas_ingest::config::{self, Config, EXPORT_ENABLED_VARIABLE, Environment, ProbeRequest, Request};
@@ -484,6 +485,13 @@ fn is_ignored(status: &str, signal: c_int) -> bool {
     mask >> (signal - 1) & 1 == 1
 }
 
+/// What is told of a panic's message: its beginning, without passwords. Libraries print what they had in hand, such as pictures.
+fn panic_sentence(message: &str) -> String {
+    const MOST_CHARS: usize = 200;
+    // In this order: of half an address it cannot be seen that it holds a password.
+    redact::text(message).lines().next().unwrap_or_default().chars().take(MOST_CHARS).collect()
+}
+
 /// Logs to stderr; panics go there too, without the URL that may be in their message.
 fn start_log() -> Result<Stderr, String> {
     let filter = match std::env::var(LOG_VARIABLE) {
@@ -500,11 +508,14 @@ fn start_log() -> Result<Stderr, String> {
         .with_target(false)
         // Its own way to tell of a closed stderr is to print to stderr, which panics.
         .log_internal_errors(false);
-    match format {
-        Format::Text => subscriber.init(),
-        Format::Json => subscriber.event_format(logging::Json).init(),
-        Format::Journald => subscriber.event_format(logging::Journald).init(),
-    }
+    // Not by `init`: in a build where another crate asks for it, that takes in the crate `log` too, and with it what retina says,
+    // headers and all, without the redaction.
+    let set = match format {
+        Format::Text => set_global_default(subscriber.finish()),
+        Format::Json => set_global_default(subscriber.event_format(logging::Json).finish()),
+        Format::Journald => set_global_default(subscriber.event_format(logging::Journald).finish()),
+    };
+    set.map_err(|error| format!("start the log: {error}"))?;
     std::panic::set_hook(Box::new(|panic| {
         let payload = panic.payload();
         let message = payload.downcast_ref::<&str>().copied();
@@ -512,7 +523,7 @@ fn start_log() -> Result<Stderr, String> {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         let thread = std::thread::current();
         let thread = thread.name().unwrap_or("unnamed");
-        tracing::error!("thread {thread} panicked at {place}: {}", redact::text(message));
+        tracing::error!("thread {thread} panicked at {place}: {}", panic_sentence(message));
     }));
     Ok(log)
 }
@@ -526,4 +537,21 @@ fn parse_filter(text: &str) -> Result<EnvFilter, String> {
         }
     }
     EnvFilter::try_new(text).map_err(|why| format!("{LOG_VARIABLE} is {text:?}: {why}; {USE}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_panic_the_beginning_is_told_and_no_password() {
+        assert_eq!(panic_sentence("at rtsp://u:geheim@h/\nFrame([1, 2])"), "at rtsp://***@h/");
+        let long = format!(
+            "push with data already pending: rtsp://u:{}@h/ {}",
+            "geheim".repeat(40),
+            "7, ".repeat(900)
+        );
+        let told = panic_sentence(&long);
+        assert!(told.chars().count() == 200 && !told.contains("geheim"), "{told}");
+    }
 }

@@ -175,7 +175,9 @@ fn open(
     };
     let way = Choice::default().way(rtsp);
     match rtsp.open(way, silence, interrupt) {
-        Err(SourceError::NotForRetina(_)) if rtsp.client == RtspClient::Auto => {
+        Err(SourceError::NotForRetina(_) | SourceError::NotUnderstood(_))
+            if rtsp.client == RtspClient::Auto =>
+        {
             rtsp.open(choice::Way { client: RtspClient::Ffmpeg, ..way }, silence, interrupt)
         }
         opened => opened,

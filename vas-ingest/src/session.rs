@@ -26,6 +26,9 @@ const FIRST_FRAME_TIMEOUTS: u32 = 2;
 /// While it is not known whether UDP passes, the first packet may take this part of the frame timeout.
 const UDP_TRIAL_DIVISOR: u32 = 2;
 
+/// A packet that came this part of the frame timeout ago says that packets still come.
+const STILL_COMING_DIVISOR: u32 = 4;
+
 /// A socket may be silent for this much longer than any deadline of ours, so that ours come first: they know what to say.
 const SILENCE_MARGIN: Duration = Duration::from_secs(2);
 
@@ -80,15 +83,21 @@ impl Session<'_> {
                 Source::File(_) => None,
             };
             let interrupt = Interrupt::new(Arc::clone(self.stop));
-            let failure = match self.open_and_play(&interrupt, way) {
+            let mut had_frame = false;
+            let failure = match self.open_and_play(&interrupt, way, &mut had_frame) {
                 Ok(end) => return end,
                 Err(failure) => failure,
             };
-            let (Source::Rtsp(rtsp), Some(tried), Some(hint)) = (&self.config.source, way, failure.hint)
-            else {
+            let other = match (&self.config.source, way, failure.hint) {
+                (Source::Rtsp(rtsp), Some(tried), Some(hint)) => self.choice.learn(rtsp, tried, hint),
+                _ => None,
+            };
+            let Some(other) = other else {
+                if let Some(way) = way.filter(|_| !had_frame) {
+                    self.choice.had_no_frame(way);
+                }
                 return End::Failed(failure);
             };
-            let Some(other) = self.choice.learn(rtsp, tried, hint) else { return End::Failed(failure) };
             tracing::info!(
                 "{}; from now on over {} by {}",
                 failure.sentence,
@@ -98,7 +107,12 @@ impl Session<'_> {
         }
     }
 
-    fn open_and_play(&mut self, interrupt: &Arc<Interrupt>, way: Option<Way>) -> Result<End, Failure> {
+    fn open_and_play(
+        &mut self,
+        interrupt: &Arc<Interrupt>,
+        way: Option<Way>,
+        had_frame: &mut bool,
+    ) -> Result<End, Failure> {
         let frame_timeout = self.config.frame_timeout;
         interrupt.arm(self.config.open_timeout);
         let longest = self.config.open_timeout.max(frame_timeout.saturating_mul(FIRST_FRAME_TIMEOUTS));
@@ -134,7 +148,7 @@ impl Session<'_> {
         let first_frame_timeout = frame_timeout * FIRST_FRAME_TIMEOUTS;
         let mut udp_trial = match (&self.config.source, way) {
             (Source::Rtsp(rtsp), Some(way)) if rtsp.transport == Transport::Auto => {
-                way.transport == Transport::Udp
+                way.transport == Transport::Udp && !self.choice.udp_works()
             }
             _ => false,
         };
@@ -156,8 +170,10 @@ impl Session<'_> {
                     return Err(Failure::lost(sentence).with_hint(Some(Hint::NoPacket)));
                 }
                 Some(Cause::Deadline) => {
-                    let hint =
-                        (first_frame_at.is_none() && stream.had_packet()).then_some(Hint::NothingDecoded);
+                    let is_undecodable = first_frame_at.is_none()
+                        && (stream.had_bad_packets()
+                            || is_undecodable(stream.had_sent(), stream.since_packet(), frame_timeout));
+                    let hint = is_undecodable.then_some(Hint::NothingDecoded);
                     return Err(self.silent(way, first_frame_at.is_some()).with_hint(hint));
                 }
                 None => {}
@@ -175,6 +191,10 @@ impl Session<'_> {
                     interrupt.arm(frame_timeout);
                     frames_since_start += 1;
                     tell_times(&frame);
+                    *had_frame = true;
+                    if let (None, Some(way)) = (first_frame_at, way) {
+                        self.choice.had_frame(way);
+                    }
                     first_frame_at.get_or_insert_with(|| {
                         let client = way.map(|way| format!(" by {}", way.client.name()));
                         tracing::info!(
@@ -232,7 +252,10 @@ impl Session<'_> {
                         pacer.rewind();
                     }
                 }
-                Err(error) => return Err(Failure::lost(format!("{}: {error}", self.describe(way)))),
+                Err(error) => {
+                    let hint = error.hint().filter(|_| first_frame_at.is_none() || error.is_for_good());
+                    return Err(Failure::lost(format!("{}: {error}", self.describe(way))).with_hint(hint));
+                }
             }
         }
     }
@@ -296,15 +319,11 @@ impl Session<'_> {
                     error,
                     SourceError::Open(OpenError::Call(_) | OpenError::OptionsNotTaken(_))
                         | SourceError::Retina(_)
+                        | SourceError::NotUnderstood(_)
                 );
                 let detail = detail.filter(|_| !says_it_all);
                 let detail = detail.map(|detail| format!(" ({detail})")).unwrap_or_default();
-                let hint = match error {
-                    SourceError::TransportRefused(_) => Some(Hint::TransportRefused),
-                    SourceError::NotForRetina(_) => Some(Hint::NotForRetina),
-                    _ => None,
-                };
-                Err(Failure::lost(format!("{place}: {error}{detail}")).with_hint(hint))
+                Err(Failure::lost(format!("{place}: {error}{detail}")).with_hint(error.hint()))
             }
         }
     }
@@ -336,6 +355,12 @@ impl Session<'_> {
     }
 }
 
+/// The deadline of the first frame passed. Does the decoder make nothing of what comes (it was sent something, and packets still
+/// come), or has the camera merely fallen silent?
+fn is_undecodable(had_sent: bool, since_packet: Option<Duration>, frame_timeout: Duration) -> bool {
+    had_sent && since_packet.is_some_and(|age| age < frame_timeout / STILL_COMING_DIVISOR)
+}
+
 fn seconds(time: Duration) -> f64 {
     time.as_millis() as f64 / 1000.0
 }
@@ -356,4 +381,19 @@ fn tell_times(frame: &Decoded) {
         camera_ns = arrival.and_then(|arrival| arrival.camera_ns),
         "frame"
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_camera_that_falls_silent_before_its_first_frame_is_no_matter_of_the_client() {
+        let timeout = Duration::from_secs(4);
+        let ago = |ms| Some(Duration::from_millis(ms));
+        assert!(is_undecodable(true, ago(40), timeout));
+        assert!(!is_undecodable(true, ago(1000), timeout), "nothing came for a while");
+        assert!(!is_undecodable(false, ago(40), timeout), "a keyframe was waited for");
+        assert!(!is_undecodable(false, None, timeout), "nothing ever came");
+    }
 }

@@ -59,6 +59,20 @@ pub fn intra_refresh(folder: &Path) -> Result<PathBuf, Lacking> {
     Ok(path)
 }
 
+/// As [`intra_refresh`], in H.265, where nothing but the first picture is a place to begin at.
+///
+/// # Errors
+/// The `ffmpeg` program is not installed.
+pub fn intra_refresh_h265(folder: &Path) -> Result<PathBuf, Lacking> {
+    let path = folder.join("refresh.h265");
+    let mut command = Command::new("ffmpeg");
+    command.args(["-nostdin", "-v", "error", "-y", "-f", "lavfi", "-i", "testsrc2=s=320x240:r=25"]);
+    command.args(["-frames:v", "500", "-pix_fmt", "yuv420p", "-c:v", "libx265"]);
+    command.args(["-x265-params", "log-level=error:intra-refresh=1:keyint=25:bframes=0:pools=1"]);
+    ffmpeg(command.arg(&path))?;
+    Ok(path)
+}
+
 /// Writes into an H.264 clip that so many pixels are to be cut off: left, right, top, bottom. The coded pictures stay as they are.
 ///
 /// # Errors

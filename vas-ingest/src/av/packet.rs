@@ -33,6 +33,18 @@ impl Packet {
         u64::try_from(unsafe { (*self.raw.as_ptr()).size }).unwrap_or(0)
     }
 
+    /// What it holds.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        // SAFETY: as in `flags`.
+        let data = unsafe { (*self.raw.as_ptr()).data };
+        let len_bytes = usize::try_from(self.len_bytes()).unwrap_or(0);
+        if data.is_null() || len_bytes == 0 {
+            return &[];
+        }
+        // SAFETY: a packet's data are so many bytes, and nobody writes them while `&self` lasts.
+        unsafe { std::slice::from_raw_parts(data, len_bytes) }
+    }
+
     /// When its picture is to be shown, in the stream's time base.
     pub(crate) fn pts(&self) -> Option<i64> {
         // SAFETY: as in `flags`.
@@ -121,16 +133,11 @@ mod tests {
     #[test]
     fn a_packet_is_filled_again_and_again_and_holds_the_last() {
         let mut packet = Packet::new().unwrap();
+        assert_eq!(packet.bytes(), b"");
         assert_eq!((packet.pts(), packet.producer_time_ns()), (None, None));
         packet.fill(&[b"first, and longer"], true, 7).unwrap();
         packet.fill(&[b"ab", b"", b"cde"], false, -3).unwrap();
         assert_eq!((packet.pts(), packet.is_key(), packet.is_corrupt()), (Some(-3), false, false));
-        // SAFETY: the packet is alive.
-        let data = unsafe { (*packet.as_ptr()).data };
-        // SAFETY: as above.
-        let size = unsafe { (*packet.as_ptr()).size };
-        // SAFETY: as many bytes as the packet says.
-        let bytes = unsafe { std::slice::from_raw_parts(data, size as usize) };
-        assert_eq!(bytes, b"abcde");
+        assert_eq!(packet.bytes(), b"abcde");
     }
 }

@@ -16,7 +16,7 @@ pub(crate) enum Hint {
     TransportRefused,
     /// It agreed, and no packet came.
     NoPacket,
-    /// retina does not know the codec.
+    /// retina does not know the codec, or does not understand what the camera says.
     NotForRetina,
     /// Pictures came from retina, and none could be decoded: parameter sets of a kind that it does not keep, for one.
     NothingDecoded,
@@ -26,7 +26,11 @@ pub(crate) enum Hint {
 #[derive(Debug, Default)]
 pub(crate) struct Choice {
     tcp_only: bool,
+    /// Frames came over UDP: when nothing comes some day, UDP is not why.
+    udp_works: bool,
     ffmpeg_only: bool,
+    /// Frames came from FFmpeg, since it was found to be needed.
+    ffmpeg_plays: bool,
 }
 
 impl Choice {
@@ -53,6 +57,7 @@ impl Choice {
     /// Takes what a try has shown. Some: there is another way, which is remembered.
     pub(crate) fn learn(&mut self, rtsp: &RtspSource, tried: Way, hint: Hint) -> Option<Way> {
         match hint {
+            Hint::NoPacket if self.udp_works => {}
             Hint::TransportRefused | Hint::NoPacket if tried.transport == Transport::Udp => {
                 self.tcp_only = true;
             }
@@ -62,6 +67,25 @@ impl Choice {
             _ => {}
         }
         Some(self.way(rtsp)).filter(|way| *way != tried)
+    }
+
+    /// Is it known that packets come over UDP?
+    pub(crate) fn udp_works(&self) -> bool {
+        self.udp_works
+    }
+
+    /// The first frame of a session came this way.
+    pub(crate) fn had_frame(&mut self, way: Way) {
+        self.udp_works |= way.transport == Transport::Udp;
+        self.ffmpeg_plays |= way.client == RtspClient::Ffmpeg && self.ffmpeg_only;
+    }
+
+    /// A session ended without a frame. Where FFmpeg, which was to do better, has not shown a frame either, the camera was at
+    /// fault and not retina: the next session begins with retina again.
+    pub(crate) fn had_no_frame(&mut self, way: Way) {
+        if way.client == RtspClient::Ffmpeg && !self.ffmpeg_plays {
+            self.ffmpeg_only = false;
+        }
     }
 }
 
@@ -114,6 +138,31 @@ mod tests {
             assert_eq!(choice.learn(&rtsp, RETINA_TCP, hint), Some(FFMPEG_TCP));
             assert_eq!(choice.learn(&rtsp, FFMPEG_TCP, hint), None);
         }
+    }
+
+    #[test]
+    fn udp_that_has_worked_is_not_given_up_for_a_silence() {
+        let mut choice = Choice::default();
+        let rtsp = camera("rtsp://h/s", RtspClient::Auto, Transport::Auto);
+        choice.had_frame(FFMPEG_UDP);
+        assert!(choice.udp_works());
+        assert_eq!(choice.learn(&rtsp, FFMPEG_UDP, Hint::NoPacket), None);
+        assert_eq!(choice.way(&rtsp), FFMPEG_UDP);
+        // A camera that says that it has it no more is believed.
+        assert_eq!(choice.learn(&rtsp, FFMPEG_UDP, Hint::TransportRefused), Some(RETINA_TCP));
+    }
+
+    #[test]
+    fn ffmpeg_that_plays_no_better_is_forgotten_and_one_that_plays_is_kept() {
+        let mut choice = Choice::default();
+        let rtsp = camera("rtsp://h/s", RtspClient::Auto, Transport::Tcp);
+        assert_eq!(choice.learn(&rtsp, RETINA_TCP, Hint::NothingDecoded), Some(FFMPEG_TCP));
+        choice.had_no_frame(FFMPEG_TCP);
+        assert_eq!(choice.way(&rtsp), RETINA_TCP);
+        assert_eq!(choice.learn(&rtsp, RETINA_TCP, Hint::NothingDecoded), Some(FFMPEG_TCP));
+        choice.had_frame(FFMPEG_TCP);
+        choice.had_no_frame(FFMPEG_TCP);
+        assert_eq!(choice.way(&rtsp), FFMPEG_TCP, "the camera was away, that is all");
     }
 
     #[test]

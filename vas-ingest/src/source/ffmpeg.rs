@@ -25,17 +25,25 @@ pub(crate) struct FfmpegSource {
     /// The camera's clock as the packet before had it. FFmpeg's parser gives a picture the side data of the packet that ended it
     /// (libavformat/demux.c, `parse_packet`): the first one of the next picture.
     next_camera_ns: Option<i64>,
+    /// Its packets have start codes, and parameter sets where these change.
+    is_rtsp: bool,
 }
 
 impl FfmpegSource {
-    fn new(input: Input) -> Self {
-        Self { input, next_camera_ns: None }
+    fn new(input: Input, is_rtsp: bool) -> Self {
+        Self { input, next_camera_ns: None, is_rtsp }
     }
 }
 
 impl PacketSource for FfmpegSource {
     fn decoder(&self, decoding: Decoding) -> Result<Decoder, AvError> {
         Decoder::open(&self.input, decoding)
+    }
+
+    fn fresh_decoder(&self, decoding: Decoding) -> Option<Result<Decoder, AvError>> {
+        // Not with what the input knows: that is of the beginning.
+        let name = CString::new(self.input.decoder_name()).ok().filter(|_| self.is_rtsp)?;
+        Some(Decoder::by_name(&name, self.input.time_base(), decoding))
     }
 
     fn nominal_period(&self) -> Option<Duration> {
@@ -89,7 +97,7 @@ pub(super) fn open_camera(
     if !RTSP_CODECS.split(',').any(|allowed| allowed == codec) {
         return Err(OpenError::CodecNotAllowed { codec, allowed: RTSP_CODECS }.into());
     }
-    Ok(FfmpegSource::new(input))
+    Ok(FfmpegSource::new(input, !rtsp.is_http()))
 }
 
 pub(super) fn open_file(file: &FileSource, interrupt: &Arc<Interrupt>) -> Result<FfmpegSource, OpenError> {
@@ -97,7 +105,7 @@ pub(super) fn open_file(file: &FileSource, interrupt: &Arc<Interrupt>) -> Result
     // A playlist must not lead to the network, and a name such as `concat:` is a file's name here.
     options.set(c"protocol_whitelist", "file")?;
     let url = c_string(&[b"file:", file.path.as_os_str().as_bytes()].concat())?;
-    Ok(FfmpegSource::new(Input::open(&url, options, interrupt, true)?))
+    Ok(FfmpegSource::new(Input::open(&url, options, interrupt, true)?, false))
 }
 
 fn rtsp_options(transport: Transport, silence: Duration) -> Result<Dictionary, AvError> {

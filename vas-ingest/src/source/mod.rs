@@ -2,12 +2,14 @@
 //!
 //! | module | what it plays |
 //! |---|---|
-//! | [`ffmpeg`] | files, MJPEG over HTTP, and RTSP cameras by FFmpeg's own client |
-//! | [`retina`] | RTSP cameras by retina: whole pictures at once, loss told for each |
-//! | [`choice`] | which of them, and which transport, is tried next |
+//! | `ffmpeg` | files, MJPEG over HTTP, and RTSP cameras by FFmpeg's own client |
+//! | `retina` | RTSP cameras by retina: whole pictures at once, loss told for each |
+//! | `choice` | which of them, and which transport, is tried next |
+//! | `lookup` | a host's address, asked for by one thread a camera |
 
 pub(crate) mod choice;
 mod ffmpeg;
+mod lookup;
 mod retina;
 
 use crate::av::AvError;
@@ -15,7 +17,7 @@ use crate::av::decoder::{Decoder, Decoding};
 use crate::av::input::OpenError;
 use crate::av::interrupt::Interrupt;
 use crate::av::packet::Packet;
-use choice::Way;
+use choice::{Hint, Way};
 use std::sync::Arc;
 use std::time::Duration;
 use url::Url;
@@ -33,6 +35,9 @@ pub(crate) trait PacketSource {
     /// The decoder for these packets.
     fn decoder(&self, decoding: Decoding) -> Result<Decoder, AvError>;
 
+    /// A decoder that knows nothing of these packets yet, if everything that it needs to know stands in them, with start codes.
+    fn fresh_decoder(&self, decoding: Decoding) -> Option<Result<Decoder, AvError>>;
+
     /// The time between frames that the stream itself names, if it can be true.
     fn nominal_period(&self) -> Option<Duration>;
 
@@ -41,6 +46,11 @@ pub(crate) trait PacketSource {
 
     /// The next packet, whatever `packet` held before. None: the end.
     fn next(&mut self, packet: &mut Packet) -> Result<Option<Arrival>, SourceError>;
+
+    /// Was there a packet that could not be used, as far as the client tells?
+    fn had_bad_packets(&self) -> bool {
+        false
+    }
 }
 
 /// How a packet came.
@@ -86,6 +96,9 @@ pub(crate) enum SourceError {
     /// The camera has video, and retina cannot take it apart.
     #[error("{0}; rtsp_client = \"ffmpeg\" may play it")]
     NotForRetina(String),
+    /// retina's words about something that the camera says or sends: another client may make more of it.
+    #[error("{0}")]
+    NotUnderstood(String),
     /// 461: the camera does not have this transport.
     #[error("the camera refuses to send over {0} (461 Unsupported Transport); try another transport")]
     TransportRefused(&'static str),
@@ -95,12 +108,28 @@ pub(crate) enum SourceError {
          answers in its place then gets user name and password"
     )]
     CannotVerify(String),
-    /// retina's words, made fit for a log.
+    /// retina's words about the connection, or the camera's about itself, made fit for a log.
     #[error("{0}")]
     Retina(String),
     /// The interrupt ended the call: ask it why.
     #[error("interrupted")]
     Interrupted,
+}
+
+impl SourceError {
+    /// What it says of other ways to the camera.
+    pub(crate) fn hint(&self) -> Option<Hint> {
+        match self {
+            Self::TransportRefused(_) => Some(Hint::TransportRefused),
+            Self::NotForRetina(_) | Self::NotUnderstood(_) => Some(Hint::NotForRetina),
+            _ => None,
+        }
+    }
+
+    /// Would it come again, also where frames came before it?
+    pub(crate) fn is_for_good(&self) -> bool {
+        matches!(self, Self::NotForRetina(_))
+    }
 }
 
 impl From<AvError> for SourceError {

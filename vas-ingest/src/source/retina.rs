@@ -6,8 +6,9 @@
 //!
 //! retina logs to the crate `log`, where nobody listens: at its finer levels it prints URLs and headers.
 
+use super::lookup;
 use super::{Arrival, PacketSource, SourceError};
-use crate::address::{RtspSource, Transport};
+use crate::address::{RtspClient, RtspSource, Transport};
 use crate::av::decoder::{Decoder, Decoding};
 use crate::av::interrupt::Interrupt;
 use crate::av::packet::Packet;
@@ -16,16 +17,17 @@ use crate::clock::{self, CameraClock};
 use crate::redact;
 use futures::StreamExt as _;
 use retina::client::{
-    Credentials, Demuxed, PlayOptions, Session, SessionGroup, SessionOptions, SetupOptions,
-    TcpTransportOptions, UdpTransportOptions,
+    Credentials, Demuxed, InitialSequenceNumberPolicy, PlayOptions, Session, SessionGroup, SessionOptions,
+    SetupOptions, TcpTransportOptions, UdpTransportOptions,
 };
 use retina::codec::{CodecItem, FrameFormat, ParameterSetInsertion, ParametersRef, VideoFrame, h26x};
 use secrecy::ExposeSecret;
 use std::ffi::CStr;
 use std::num::NonZeroU32;
+use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 
 /// How often a call that blocks looks whether it is to end.
@@ -42,12 +44,34 @@ const MOST_BAD_PACKETS: u32 = 5000;
 /// The stream goes on behind such a packet, if it is not out of step for good.
 const ONE_PACKET: &str = "\npkt: ";
 
-/// The codecs that retina takes apart, by their names in a session description.
+/// How retina's words about a packet begin that belongs to another sequence of packets than the one before.
+const OUT_OF_STEP: [&str; 2] = ["wrong ssrc after ", "Out-of-order packet or large loss"];
+
+/// After so many of those without a picture in between, the camera has begun anew, and retina would wait for ever. A few may be
+/// left over from a session before: some cameras send them.
+const MOST_OUT_OF_STEP: u32 = 10;
+
+/// How retina's words about the connection begin: nothing that another client would understand better.
+const OF_THE_CONNECTION: [&str; 5] = [
+    "Unable to connect to RTSP server",
+    "Error reading from RTSP peer",
+    "Error writing to RTSP peer",
+    "Error receiving UDP packet",
+    "Timeout",
+];
+
+/// What retina says when a camera leaves its keepalive without an answer, whatever else it sends.
+const NO_KEEPALIVE: &str = "failed to respond to keepalive";
+
+/// A camera that sent a picture this short a time ago is there.
+const STILL_SENDING: Duration = Duration::from_secs(5);
+
+/// The codecs that are left to retina, by their names in a session description. It can do JPEG too, but joins what is left of a
+/// picture whose middle was lost, and says nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Codec {
     H264,
     H265,
-    Jpeg,
 }
 
 impl Codec {
@@ -55,7 +79,6 @@ impl Codec {
         match encoding_name {
             "h264" => Some(Self::H264),
             "h265" => Some(Self::H265),
-            "jpeg" => Some(Self::Jpeg),
             _ => None,
         }
     }
@@ -65,7 +88,6 @@ impl Codec {
         match self {
             Self::H264 => c"h264",
             Self::H265 => c"hevc",
-            Self::Jpeg => c"mjpeg",
         }
     }
 
@@ -73,7 +95,6 @@ impl Codec {
     /// points are keys too, since some cameras never send anything else (intra refresh).
     fn is_key(self, annex_b: &[u8]) -> bool {
         match self {
-            Self::Jpeg => true,
             Self::H264 => nal_units(annex_b)
                 .find_map(|nal| match nal.first()? & 0x1F {
                     1..=4 => Some(false),
@@ -211,9 +232,48 @@ pub(crate) struct RetinaSource {
     clock_rate: NonZeroU32,
     nominal_period: Option<Duration>,
     camera_clock: CameraClock,
-    bad_packets: u32,
+    bad_packets: BadPackets,
     /// A packet was bad: the next picture tells it as loss.
     lost_packets: u64,
+    key_seen: bool,
+    last_picture_at: Option<Instant>,
+}
+
+/// Packets that retina could not use, until there are too many of them.
+#[derive(Debug, Default)]
+struct BadPackets {
+    /// Without a picture in between.
+    in_a_row: u32,
+    out_of_step: u32,
+    /// What retina said of the last one, while no picture came since.
+    last: Option<String>,
+    /// There was one.
+    any: bool,
+}
+
+impl BadPackets {
+    /// A picture came: what was wrong before it did no lasting harm.
+    fn picture(&mut self) {
+        *self = Self { any: self.any, ..Self::default() };
+    }
+
+    /// retina's error about one packet. Some: the stream is out of step for good.
+    fn packet(&mut self, error: &str) -> Option<SourceError> {
+        let text = sentence(error);
+        self.any = true;
+        self.in_a_row += 1;
+        self.out_of_step += u32::from(OUT_OF_STEP.iter().any(|words| text.starts_with(words)));
+        if self.in_a_row > MOST_BAD_PACKETS || self.out_of_step >= MOST_OUT_OF_STEP {
+            return Some(SourceError::NotUnderstood(text));
+        }
+        self.last = Some(text);
+        None
+    }
+
+    /// retina's stream is over. Behind certain bad packets it ends without a further word: then that packet is why.
+    fn end(&mut self) -> Result<(), SourceError> {
+        self.last.take().map_or(Ok(()), |text| Err(SourceError::NotUnderstood(text)))
+    }
 }
 
 /// What a camera plays, once it does.
@@ -231,6 +291,7 @@ impl RetinaSource {
         transport: Transport,
         interrupt: &Arc<Interrupt>,
     ) -> Result<Self, SourceError> {
+        lookup::resolve(&rtsp.address, interrupt)?;
         let caller = Caller::new(interrupt)?;
         let group = Arc::new(SessionGroup::default());
         let opened = caller.wait(play(rtsp, transport, Arc::clone(&group))).and_then(|played| played);
@@ -244,8 +305,10 @@ impl RetinaSource {
                 clock_rate,
                 nominal_period,
                 camera_clock: CameraClock::default(),
-                bad_packets: 0,
+                bad_packets: BadPackets::default(),
                 lost_packets: 0,
+                key_seen: false,
+                last_picture_at: None,
             }),
             Err(error) => {
                 // A session may have begun: dropped already, and its TEARDOWN under way.
@@ -259,15 +322,16 @@ impl RetinaSource {
         Rational { numerator: 1, denominator: i32::try_from(self.clock_rate.get()).unwrap_or(i32::MAX) }
     }
 
-    /// Puts a picture into the packet. Parameter sets go before each key and wherever they changed: retina takes them out of the
-    /// stream, and knows those of the session description too.
+    /// Puts a picture into the packet. Parameter sets go before each key, wherever they changed, and before everything until the
+    /// first key, for a camera that never sends one: retina takes them out of the stream, and knows those of the session description
+    /// too.
     fn fill(&mut self, packet: &mut Packet, frame: &VideoFrame) -> Result<Arrival, SourceError> {
         let key = self.codec.is_key(frame.data());
+        let wants_parameters = key || frame.has_new_parameters() || !self.key_seen;
+        self.key_seen |= key;
         let parameters = self.playing.as_ref().and_then(|playing| {
             match playing.streams().get(self.stream_index)?.parameters()? {
-                ParametersRef::Video(parameters) if key || frame.has_new_parameters() => {
-                    Some(parameters.extra_data())
-                }
+                ParametersRef::Video(parameters) if wants_parameters => Some(parameters.extra_data()),
                 _ => None,
             }
         });
@@ -294,6 +358,10 @@ impl PacketSource for RetinaSource {
         Decoder::by_name(self.codec.decoder(), self.time_base(), decoding)
     }
 
+    fn fresh_decoder(&self, decoding: Decoding) -> Option<Result<Decoder, AvError>> {
+        Some(self.decoder(decoding))
+    }
+
     fn nominal_period(&self) -> Option<Duration> {
         self.nominal_period
     }
@@ -302,14 +370,25 @@ impl PacketSource for RetinaSource {
         self.time_base().ticks_to_ns(pts)
     }
 
+    fn had_bad_packets(&self) -> bool {
+        self.bad_packets.any
+    }
+
     fn next(&mut self, packet: &mut Packet) -> Result<Option<Arrival>, SourceError> {
         loop {
             let Some(playing) = &mut self.playing else { return Ok(None) };
-            let item = self.caller.wait(playing.next())?;
-            let error = match item {
-                None => return Ok(None),
+            // A bad packet behind a picture that was not handed out yet makes retina panic. The panic hook tells it; here it ends
+            // the session, and nothing is asked of retina afterwards but to close it.
+            let caught = std::panic::catch_unwind(AssertUnwindSafe(|| self.caller.wait(playing.next())));
+            let Ok(item) = caught else {
+                let text = "a packet of the camera's made retina panic, which ends the connection";
+                return Err(SourceError::NotUnderstood(text.to_owned()));
+            };
+            let error = match item? {
+                None => return self.bad_packets.end().map(|()| None),
                 Some(Ok(CodecItem::VideoFrame(frame))) => {
-                    self.bad_packets = 0;
+                    self.bad_packets.picture();
+                    self.last_picture_at = Some(Instant::now());
                     return self.fill(packet, &frame).map(Some);
                 }
                 Some(Ok(CodecItem::Rtcp(report))) => {
@@ -320,14 +399,32 @@ impl PacketSource for RetinaSource {
                 Some(Ok(_)) => continue,
                 Some(Err(error)) => error.to_string(),
             };
-            self.bad_packets += 1;
+            if !error.contains(ONE_PACKET) {
+                let is_sending = self.last_picture_at.is_some_and(|at| at.elapsed() < STILL_SENDING);
+                return Err(broken(&sentence(&error), is_sending));
+            }
             self.lost_packets += 1;
-            if !error.contains(ONE_PACKET) || self.bad_packets > MOST_BAD_PACKETS {
-                return Err(SourceError::Retina(sentence(&error)));
+            if let Some(error) = self.bad_packets.packet(&error) {
+                return Err(error);
             }
             tracing::debug!("a packet of the camera's is wrong: {}", sentence(&error));
         }
     }
+}
+
+/// What an error that is not about one packet means, behind the answer to PLAY. `is_sending`: pictures were coming.
+fn broken(text: &str, is_sending: bool) -> SourceError {
+    if is_sending && text.contains(NO_KEEPALIVE) {
+        SourceError::NotForRetina("the camera sends, and does not answer what keeps its session alive".into())
+    } else if is_of_the_connection(text) {
+        SourceError::Retina(text.to_owned())
+    } else {
+        SourceError::NotUnderstood(text.to_owned())
+    }
+}
+
+fn is_of_the_connection(text: &str) -> bool {
+    OF_THE_CONNECTION.iter().any(|words| text.starts_with(words))
 }
 
 impl Drop for RetinaSource {
@@ -352,7 +449,10 @@ async fn play(
         .user_agent(concat!("vas-ingest/", env!("CARGO_PKG_VERSION")).to_owned())
         .session_group(group);
     let mut session =
-        Session::describe(rtsp.address.clone(), options).await.map_err(|error| explain(&error))?;
+        Session::describe(rtsp.address.clone(), options).await.map_err(|error| explain(&error, false))?;
+    // A password that DESCRIBE was given is right, and a later 401 is about something else, such as a nonce that is too old:
+    // FFmpeg asks again then, once. Where FFmpeg must not be asked, retina would try and try: the camera's account comes first.
+    let was_let_in = rtsp.password.is_some() && rtsp.client == RtspClient::Auto;
 
     let videos = || session.streams().iter().enumerate().filter(|(_, stream)| stream.media() == "video");
     let playable = videos().find_map(|(index, stream)| Some((index, Codec::named(stream.encoding_name())?)));
@@ -360,7 +460,7 @@ async fn play(
         return Err(match videos().next() {
             None => SourceError::Open(crate::av::input::OpenError::NoVideo),
             Some((_, stream)) => SourceError::NotForRetina(format!(
-                "its video is {:?}; retina takes h264, h265 and jpeg",
+                "its video is {:?}; h264 and h265 are left to retina",
                 redact::text(stream.encoding_name())
             )),
         });
@@ -393,34 +493,51 @@ async fn play(
     let options = SetupOptions::default().transport(wanted).frame_format(format);
     session.setup(stream_index, options).await.map_err(|error| match error.status_code() {
         Some(461) => SourceError::TransportRefused(transport.name()),
-        _ => explain(&error),
+        _ => explain(&error, was_let_in),
     })?;
-    let session = session.play(PlayOptions::default()).await.map_err(|error| explain(&error))?;
-    let playing = session.demuxed().map_err(|error| explain(&error))?;
+    // Cameras name a first sequence number that is not that of their first packet.
+    let options = PlayOptions::default().initial_seq(InitialSequenceNumberPolicy::Ignore);
+    let session = session.play(options).await.map_err(|error| explain(&error, was_let_in))?;
+    let playing = session.demuxed().map_err(|error| explain(&error, was_let_in))?;
     Ok(Played { playing, stream_index, codec, clock_rate, nominal_period })
 }
 
-/// What an error before the first packet means.
-fn explain(error: &retina::Error) -> SourceError {
-    let text = sentence(&error.to_string());
-    match error.status_code() {
-        Some(401) => return SourceError::Refused("the camera answered 401 Unauthorized".into()),
-        Some(403) => return SourceError::Refused("the camera answered 403 Forbidden".into()),
-        Some(status @ (301 | 302 | 303 | 305 | 307 | 308)) => {
-            return SourceError::NotForRetina(format!(
-                "the camera redirects to another address ({status}), which retina does not follow"
-            ));
-        }
-        _ => {}
-    }
-    match text.split_once(UNRESOLVED) {
-        Some((_, why)) => SourceError::Unresolved(why.to_owned()),
-        None => SourceError::Retina(text),
+/// What an error before the first packet means. `was_let_in`: the camera has taken the password before.
+fn explain(error: &retina::Error, was_let_in: bool) -> SourceError {
+    meaning(error.status_code(), &sentence(&error.to_string()), was_let_in)
+}
+
+fn meaning(status: Option<u16>, text: &str, was_let_in: bool) -> SourceError {
+    match status {
+        Some(401) if was_let_in => SourceError::NotForRetina(
+            "the camera answered 401 Unauthorized to a password that it had taken before".into(),
+        ),
+        Some(401) if text.contains(UNKNOWN_CHALLENGE) => SourceError::NotForRetina(
+            "the camera asks for a password in a way that retina does not understand".into(),
+        ),
+        Some(401) if text.contains(NO_CHALLENGE) => SourceError::Refused(
+            "the camera answered 401 Unauthorized, and not how it wants to be told the password".into(),
+        ),
+        Some(401) => SourceError::Refused("the camera answered 401 Unauthorized".into()),
+        Some(403) => SourceError::Refused("the camera answered 403 Forbidden".into()),
+        Some(status @ (301 | 302 | 303 | 305 | 307 | 308)) => SourceError::NotForRetina(format!(
+            "the camera redirects to another address ({status}), which retina does not follow"
+        )),
+        // It is not there, or is busy: with another client too.
+        Some(404 | 453 | 500..) => SourceError::Retina(text.to_owned()),
+        // An answer that retina makes nothing of, and one to a request that the camera makes nothing of.
+        Some(_) => SourceError::NotUnderstood(text.to_owned()),
+        None => match text.split_once(lookup::UNRESOLVED) {
+            Some((_, why)) => SourceError::Unresolved(why.to_owned()),
+            None if is_of_the_connection(text) => SourceError::Retina(text.to_owned()),
+            None => SourceError::NotUnderstood(text.to_owned()),
+        },
     }
 }
 
-/// How the standard library begins when the system has no address for a name.
-const UNRESOLVED: &str = "failed to lookup address information: ";
+/// retina's words about a WWW-Authenticate that it cannot read, and about one that is missing.
+const UNKNOWN_CHALLENGE: &str = "Can't understand WWW-Authenticate";
+const NO_CHALLENGE: &str = "without WWW-Authenticate";
 
 /// retina's first line: behind it come addresses and byte positions, and dumps of what the camera sent.
 fn sentence(error: &str) -> String {
@@ -467,6 +584,103 @@ mod tests {
         assert!((16..=21).all(is_key));
         assert!(!(0..=15).any(is_key));
         assert!(!is_key(39));
+    }
+
+    #[test]
+    fn jpeg_is_not_left_to_retina() {
+        assert_eq!(Codec::named("jpeg"), None);
+        assert_eq!((Codec::named("h264"), Codec::named("h265")), (Some(Codec::H264), Some(Codec::H265)));
+    }
+
+    fn wrong_ssrc(n: u32) -> String {
+        format!("wrong ssrc after {n} RTP pkts; expecting ssrc=1\n\nconn: c\nstream: s\npkt: p")
+    }
+
+    #[test]
+    fn packets_of_another_sequence_end_the_session_unless_pictures_come_between_them() {
+        let mut bad = BadPackets::default();
+        assert!(!bad.any);
+        for n in 1..MOST_OUT_OF_STEP {
+            assert!(bad.packet(&wrong_ssrc(n)).is_none(), "{n}");
+        }
+        bad.picture();
+        assert!(bad.any, "a picture does not make that forgotten");
+        for n in 1..MOST_OUT_OF_STEP {
+            assert!(bad.packet(&wrong_ssrc(n)).is_none(), "{n} after a picture");
+        }
+        let error = bad.packet("Out-of-order packet or large loss; expecting seq=1\n\npkt: p");
+        let Some(SourceError::NotUnderstood(text)) = error else { panic!("{error:?}") };
+        assert_eq!(text, "Out-of-order packet or large loss; expecting seq=1");
+    }
+
+    #[test]
+    fn packets_that_are_merely_wrong_are_borne_longer() {
+        let mut bad = BadPackets::default();
+        let borne = (0..).take_while(|_| bad.packet("Empty NAL\n\npkt: p").is_none()).count();
+        assert_eq!(borne, MOST_BAD_PACKETS as usize);
+    }
+
+    #[test]
+    fn an_end_right_behind_a_bad_packet_is_told_as_that_packet() {
+        let mut bad = BadPackets::default();
+        assert!(bad.end().is_ok(), "the camera ended it");
+        assert!(bad.packet("timestamp changed from 1 to 2\n\npkt: p").is_none());
+        let error = bad.end();
+        assert!(
+            matches!(&error, Err(SourceError::NotUnderstood(text)) if text == "timestamp changed from 1 to 2"),
+            "{error:?}"
+        );
+        assert!(bad.packet("Empty NAL\n\npkt: p").is_none());
+        bad.picture();
+        assert!(bad.end().is_ok(), "a picture came behind it");
+    }
+
+    #[test]
+    fn an_answer_that_retina_does_not_understand_is_told_from_a_camera_that_is_not_there() {
+        let not_understood =
+            |status, text| matches!(meaning(status, text, false), SourceError::NotUnderstood(_));
+        assert!(not_understood(None, "RTSP framing error: x"));
+        assert!(not_understood(Some(200), "200 OK response to SETUP CSeq=3: Transport header is missing"));
+        assert!(not_understood(Some(400), "400 Bad Request response to PLAY CSeq=4: x"));
+        for text in OF_THE_CONNECTION {
+            assert!(!not_understood(None, text), "{text}");
+            assert!(matches!(broken(text, true), SourceError::Retina(_)), "{text}");
+        }
+        for status in [404, 453, 500, 503] {
+            assert!(!not_understood(Some(status), "x"), "{status}");
+        }
+        let unresolved = meaning(
+            None,
+            "Unable to connect to RTSP server: failed to lookup address information: why",
+            false,
+        );
+        assert!(matches!(&unresolved, SourceError::Unresolved(why) if why == "why"), "{unresolved:?}");
+    }
+
+    #[test]
+    fn an_unanswered_keepalive_of_a_camera_that_sends_is_for_the_other_client() {
+        let text = "Error reading from RTSP peer: Server failed to respond to keepalive 7 within 30s";
+        assert!(matches!(broken(text, true), SourceError::NotForRetina(_)));
+        assert!(matches!(broken(text, false), SourceError::Retina(_)), "it is silent altogether");
+        assert!(matches!(broken("RTSP framing error: x", true), SourceError::NotUnderstood(_)));
+    }
+
+    #[test]
+    fn an_unauthorized_is_a_refusal_where_the_password_was_never_taken() {
+        let refused = |text: &str| match meaning(Some(401), text, false) {
+            SourceError::Refused(why) => why,
+            other => panic!("{other:?}"),
+        };
+        let again =
+            "401 Unauthorized response to SETUP CSeq=4: Received Unauthorized after trying digest auth";
+        assert_eq!(refused(again), "the camera answered 401 Unauthorized");
+        assert!(matches!(meaning(Some(401), again, true), SourceError::NotForRetina(_)));
+        let unsaid =
+            "401 Unauthorized response to DESCRIBE CSeq=1: Unauthorized without WWW-Authenticate header";
+        assert!(refused(unsaid).ends_with("and not how it wants to be told the password"));
+        let unknown =
+            "401 Unauthorized response to DESCRIBE CSeq=1: Can't understand WWW-Authenticate header: x";
+        assert!(matches!(meaning(Some(401), unknown, false), SourceError::NotForRetina(_)));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use vas_e2e::camera::{Camera, SilentHost};
-use vas_e2e::clips::{clip, hashes, intra_refresh};
+use vas_e2e::clips::{clip, hashes, intra_refresh, intra_refresh_h265};
 use vas_e2e::compare::{Plays, assert_same};
 use vas_e2e::reader::{Frame, Line, Watch};
 use vas_e2e::relay::{Relay, Udp};
@@ -298,5 +298,139 @@ fn a_camera_without_keyframes_is_joined_in_its_midst_by_both_clients() {
         let right = frames.iter().find(|frame| !frame.damaged).and_then(place);
         assert!(right.is_some_and(|right| right > 40), "{client}: a refresh is enough, found {right:?}");
         server.stop_well();
+    }
+}
+
+#[test]
+fn a_new_sequence_of_packets_in_mid_stream_is_connected_to_anew_at_once() {
+    let clip = require!(clip("h264.h264"));
+    let pictures = require!(hashes(&clip));
+    let scene = Scene::new();
+    let mut rtsp = Camera::start(&[&clip]);
+    let mut watch = Watch::start(&scene, "front");
+    let server = Server::start(&scene, &rtsp_camera("front", rtsp.url(), "retina", "tcp"));
+    let _ = watch.frames(10);
+    rtsp.command("ssrc");
+    let told = server.stderr.line_with("trying again in");
+    assert!(told.contains("wrong ssrc after "), "by the packets, not by a deadline of frames: {told}");
+    watch.skip_to_now();
+    assert_same(&watch.frames(20), &pictures, Plays::RoundAndRound);
+    server.stop_well();
+}
+
+#[test]
+fn a_camera_that_says_wrong_things_of_its_packets_is_played() {
+    let clip = require!(clip("h264.h264"));
+    let pictures = require!(hashes(&clip));
+    for (claim, client, plays) in
+        [("seq", "retina", "retina"), ("seq", "auto", "retina"), ("ssrc", "auto", "ffmpeg")]
+    {
+        let scene = Scene::new();
+        let mut rtsp = Camera::start(&[&clip]);
+        rtsp.command(&format!("claim {claim}"));
+        let mut watch = Watch::start(&scene, "front");
+        let server = Server::start(&scene, &rtsp_camera("front", rtsp.url(), client, "tcp"));
+        assert_same(&watch.frames(20), &pictures, Plays::RoundAndRound);
+        let live = server.stderr.line_with("live:");
+        assert!(live.contains(&format!(" by {plays}, h264")), "{claim}, {client}: {live}");
+        server.stop_well();
+    }
+}
+
+#[test]
+fn a_unit_that_breaks_off_is_told_as_that_and_not_as_the_camera_s_end() {
+    let clip = require!(clip("h264.h264"));
+    let pictures = require!(hashes(&clip));
+    // Behind a tear, the rest of the unit is a bad packet while another error waits to be told: retina panics at that.
+    for (command, words) in
+        [("cut", "timestamp changed from "), ("tear", "a packet of the camera's made retina panic")]
+    {
+        let scene = Scene::new();
+        let mut rtsp = Camera::start(&[&clip]);
+        let mut watch = Watch::start(&scene, "front");
+        let server = Server::start(&scene, &rtsp_camera("front", rtsp.url(), "retina", "tcp"));
+        let _ = watch.frames(10);
+        rtsp.command(command);
+        let told = server.stderr.line_with("trying again in");
+        assert!(told.contains(words), "{command}: {told}");
+        watch.skip_to_now();
+        assert_same(&watch.frames(20), &pictures, Plays::RoundAndRound);
+        let (ended, _) = server.stop();
+        let panics: Vec<&str> = ended.stderr.lines().filter(|line| line.contains("panicked at")).collect();
+        assert_eq!(panics.len(), usize::from(command == "tear"), "{command}: {}", ended.stderr);
+    }
+}
+
+#[test]
+fn a_nonce_that_became_stale_is_not_taken_for_a_refusal() {
+    let clip = require!(clip("h264.h264"));
+    let pictures = require!(hashes(&clip));
+    let scene = Scene::new();
+    let mut rtsp = Camera::start_with_password(&clip, "digest", "viewer:right one");
+    rtsp.command("nonces on");
+    let mut watch = Watch::start(&scene, "front");
+    let config =
+        rtsp_camera("front", rtsp.url(), "auto", "tcp") + "username = \"viewer\"\npassword = \"right one\"\n";
+    let server = Server::start(&scene, &config);
+    assert_same(&watch.frames(20), &pictures, Plays::RoundAndRound);
+    let (ended, _) = server.stop();
+    assert!(ended.stderr.contains("to a password that it had taken before"), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("refuses user"), "{}", ended.stderr);
+}
+
+#[test]
+fn udp_that_has_worked_is_kept_when_a_camera_falls_silent() {
+    let clip = require!(clip("h264.h264"));
+    let scene = Scene::new();
+    let mut rtsp = Camera::start(&[&clip]);
+    let mut watch = Watch::start(&scene, "front");
+    let config = rtsp_camera("front", rtsp.url(), "auto", "auto") + "frame_timeout_ms = 1000\n";
+    let server = Server::start(&scene, &config);
+    let _ = watch.frames(5);
+    rtsp.command("udp mute");
+    rtsp.command("drop");
+    let _ = server.stderr.line_with("no first frame within 2 s");
+    rtsp.command("udp on");
+    watch.skip_to_now();
+    let _ = watch.frames(5);
+    let (ended, _) = server.stop();
+    assert!(!ended.stderr.contains("over tcp"), "{}", ended.stderr);
+}
+
+#[test]
+fn h265_without_keyframes_is_joined_in_its_midst_by_retina() {
+    let folder = Scene::new();
+    let clip = require!(intra_refresh_h265(folder.files()));
+    let scene = Scene::new();
+    let mut rtsp = Camera::start_with(&[&clip], &["--join", "mid"]);
+    let mut watch = Watch::start(&scene, "front");
+    let config = rtsp_camera("front", rtsp.url(), "retina", "tcp") + "frame_timeout_ms = 2000\n";
+    let server = Server::start(&scene, &config);
+    let _ = watch.frames(40);
+    // The next session begins behind the one keyframe, and so behind the parameter sets in the stream.
+    rtsp.command("drop");
+    let _ = server.stderr.line_with("trying again in");
+    watch.skip_to_now();
+    let _ = watch.frames(10);
+    let (ended, _) = server.stop();
+    assert_eq!(ended.stderr.matches("trying again in").count(), 1, "{}", ended.stderr);
+}
+
+#[test]
+fn what_retina_logs_is_never_in_the_log() {
+    let clip = require!(clip("h264.h264"));
+    let scene = Scene::new();
+    let rtsp = Camera::start(&[&clip]);
+    let mut watch = Watch::start(&scene, "front");
+    let config = scene.file("vas.toml", &rtsp_camera("front", rtsp.url(), "retina", "tcp"));
+    let mut command = vas_e2e::server::command(&scene);
+    command.args(["run", "--config"]).arg(config).env("VAS_LOG", "trace");
+    let server = Server::start_command(&mut command);
+    let _ = watch.frames(5);
+    let (ended, _) = server.stop();
+    assert!(ended.stderr.contains(" decoded_ns="), "the finest level is on: {}", ended.stderr);
+    // Of its lines at each connection, those that hold what the camera said.
+    for words in ["PLAY with channel mappings", "DESCRIBE", "PLAY seq="] {
+        assert!(!ended.stderr.contains(words), "{words:?} is in: {}", ended.stderr);
     }
 }
