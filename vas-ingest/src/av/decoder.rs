@@ -2,6 +2,7 @@
 
 use super::frame::Frame;
 use super::input::Input;
+use super::log::Voice;
 use super::packet::Packet;
 use super::{AvError, Rational, check};
 use crate::address::Skip;
@@ -29,6 +30,8 @@ impl Decoding {
 /// Owner of an `AVCodecContext`. Not `Send`: it stays with its input.
 pub(crate) struct Decoder {
     ctx: NonNull<ff::AVCodecContext>,
+    /// Outlives the context and its threads, which end in `drop`.
+    voice: Voice,
 }
 
 /// What a decoder answers when it is asked for a picture. Only [`AvError`] is a failure.
@@ -73,7 +76,8 @@ impl Decoder {
     fn blank(codec: *const ff::AVCodec) -> Result<Self, AvError> {
         // SAFETY: the codec is a static object of the library.
         let ctx = unsafe { ff::avcodec_alloc_context3(codec) };
-        NonNull::new(ctx).map(|ctx| Self { ctx }).ok_or(AvError::out_of_memory("avcodec_alloc_context3"))
+        let ctx = NonNull::new(ctx).ok_or(AvError::out_of_memory("avcodec_alloc_context3"))?;
+        Ok(Self { ctx, voice: Voice::of_this_thread() })
     }
 
     fn opened(
@@ -85,6 +89,9 @@ impl Decoder {
         let raw = self.ctx.as_ptr();
         // SAFETY: the context is ours and not opened yet, which is when these fields are set.
         unsafe { (*raw).thread_count = c_int::try_from(decoding.threads).unwrap_or(1) };
+        // By this what it says on threads of its own is known as its camera's.
+        // SAFETY: as above. FFmpeg copies it to the contexts of those threads and never follows it.
+        unsafe { (*raw).opaque = self.voice.address() };
         // Cropping to the pixel. Without it, FFmpeg leaves pixels at the left that the camera meant to be cut off, wherever a row
         // would else begin at an odd address.
         // SAFETY: as above.

@@ -3,22 +3,26 @@
 //! libavformat reports lost RTP packets only as a log line, `RTP: missed %d packets`, on the `AVFormatContext`. So the one
 //! callback that a process can have finds the camera by that pointer and counts for it.
 //!
+//! What a decoder says on threads of its own is said for the camera whose decoder it is, and counts against the same budget: its context
+//! carries an address by which the callback finds it ([`Voice`]).
+//!
 //! Everything above WARNING is dropped before it is even formatted: at TRACE, FFmpeg prints the Authorization header.
 
 use crate::redact;
 use ffmpeg_sys_next as ff;
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Once, PoisonError};
+use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
 /// How the format string of the line about lost packets begins (libavformat/rtpdec.c, the same from 5.1 to 7.1).
 const LOSS_PREFIX: &str = "RTP: missed ";
 
-/// At most this many lines a thread, which is to say a camera, in [`BUDGET_TIME`]: a broken stream has one for each slice.
+/// At most this many lines a camera thread, its decoder's own threads included, in [`BUDGET_TIME`]: a broken stream has one for each slice.
 const BUDGET_LINES: u32 = 5;
 const BUDGET_TIME: Duration = Duration::from_secs(60);
 
@@ -72,6 +76,53 @@ fn count_loss(ctx: usize, line: &str) {
     }
 }
 
+/// For whom a decoder speaks on threads of its own: the camera of the thread that made it.
+struct Speaker {
+    camera: tracing::Span,
+    budget: Arc<Budget>,
+    /// Where it was made. What is said there is said within the camera's span already.
+    thread: ThreadId,
+}
+
+static SPEAKERS: Mutex<Vec<Arc<Speaker>>> = Mutex::new(Vec::new());
+
+/// Lines that FFmpeg says on a context with this address in its `opaque` belong to the camera of the thread that made it, until it is
+/// dropped.
+pub(super) struct Voice(Arc<Speaker>);
+
+impl Voice {
+    /// That of this thread's camera.
+    pub(super) fn of_this_thread() -> Self {
+        install();
+        let speaker = Arc::new(Speaker {
+            camera: tracing::Span::current(),
+            budget: LINES.with(Arc::clone),
+            thread: std::thread::current().id(),
+        });
+        SPEAKERS.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&speaker));
+        Self(speaker)
+    }
+
+    /// What `opaque` has to be. Compared and never followed.
+    pub(super) fn address(&self) -> *mut c_void {
+        Arc::as_ptr(&self.0).cast_mut().cast()
+    }
+
+    /// Whose address this is, unless what is said on this thread needs no other camera than its own.
+    fn behind(address: usize) -> Option<Arc<Speaker>> {
+        let speakers = SPEAKERS.lock().unwrap_or_else(PoisonError::into_inner);
+        let speaker = speakers.iter().find(|speaker| Arc::as_ptr(speaker) as usize == address)?;
+        (speaker.thread != std::thread::current().id()).then(|| Arc::clone(speaker))
+    }
+}
+
+impl Drop for Voice {
+    fn drop(&mut self) {
+        let mut speakers = SPEAKERS.lock().unwrap_or_else(PoisonError::into_inner);
+        speakers.retain(|speaker| !Arc::ptr_eq(speaker, &self.0));
+    }
+}
+
 /// Takes FFmpeg's log over, once per process.
 pub(crate) fn install() {
     static ONCE: Once = Once::new();
@@ -122,11 +173,46 @@ unsafe extern "C" fn on_line(
     };
     // SAFETY: zeroed before, and terminated by the call.
     let line = unsafe { CStr::from_ptr(line.as_ptr()) };
+    // SAFETY: FFmpeg's own, and alive while it speaks about it.
+    let voice = unsafe { voice_of(avcl) };
     // Nothing may unwind into C. A subscriber that panics has nobody left to tell.
-    let _ = catch_unwind(AssertUnwindSafe(|| handle_line(avcl as usize, level, &line.to_string_lossy())));
+    let _ = catch_unwind(AssertUnwindSafe(|| {
+        handle_line_of(avcl as usize, voice, level, &line.to_string_lossy());
+    }));
+}
+
+/// The `opaque` of a codec's context; 0 where FFmpeg speaks about anything else.
+///
+/// # Safety
+/// `avcl` is null or points to a live struct that begins with an `AVClass` pointer, which says what struct it is.
+#[cfg(target_arch = "x86_64")]
+unsafe fn voice_of(avcl: *const c_void) -> usize {
+    if avcl.is_null() {
+        return 0;
+    }
+    // SAFETY: the pointer that each such struct begins with.
+    let class = unsafe { avcl.cast::<*const ff::AVClass>().read() };
+    // SAFETY: gives the address of a static object.
+    if class != unsafe { ff::avcodec_get_class() } {
+        return 0;
+    }
+    // SAFETY: of this class are `AVCodecContext`s alone; the field is set before the codec is opened, and never again.
+    unsafe { (*avcl.cast::<ff::AVCodecContext>()).opaque as usize }
+}
+
+/// As [`handle_line`], within the span and the budget of the camera that the voice belongs to.
+fn handle_line_of(ctx: usize, voice: usize, level: c_int, line: &str) {
+    match Voice::behind(voice) {
+        None => handle_line(ctx, level, line),
+        Some(speaker) => speaker.camera.in_scope(|| told(ctx, level, line, &speaker.budget)),
+    }
 }
 
 fn handle_line(ctx: usize, level: c_int, line: &str) {
+    LINES.with(|budget| told(ctx, level, line, budget));
+}
+
+fn told(ctx: usize, level: c_int, line: &str, budget: &Budget) {
     let (component, text) = split_prefix(line.trim_end());
     if text.starts_with(LOSS_PREFIX) {
         count_loss(ctx, text);
@@ -143,7 +229,7 @@ fn handle_line(ctx: usize, level: c_int, line: &str) {
         tracing::debug!(target: "ffmpeg", "{component}: {}", redact::text(text));
         return;
     }
-    match LINES.with(|lines| lines.take(Instant::now())) {
+    match budget.take(Instant::now()) {
         Spent::Line { left_out: 0 } => {
             tracing::warn!(target: "ffmpeg", "{component}: {}", redact::text(text));
         }
@@ -167,7 +253,7 @@ fn split_prefix(line: &str) -> (&str, &str) {
 }
 
 thread_local! {
-    static LINES: Budget = const { Budget { since: Cell::new(None), used: Cell::new(0), left_out: Cell::new(0) } };
+    static LINES: Arc<Budget> = Arc::default();
 }
 
 thread_local! {
@@ -205,10 +291,15 @@ fn hold(text: &str) -> bool {
     })
 }
 
-struct Budget {
-    since: Cell<Option<Instant>>,
-    used: Cell<u32>,
-    left_out: Cell<u64>,
+/// Of the camera's own thread and those of its decoder.
+#[derive(Default)]
+struct Budget(Mutex<Spending>);
+
+#[derive(Default)]
+struct Spending {
+    since: Option<Instant>,
+    used: u32,
+    left_out: u64,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -219,17 +310,17 @@ enum Spent {
 
 impl Budget {
     fn take(&self, now: Instant) -> Spent {
-        let fresh = self.since.get().is_none_or(|since| now.duration_since(since) >= BUDGET_TIME);
-        if fresh {
-            self.since.set(Some(now));
-            self.used.set(0);
+        let mut spending = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if spending.since.is_none_or(|since| now.duration_since(since) >= BUDGET_TIME) {
+            spending.since = Some(now);
+            spending.used = 0;
         }
-        if self.used.get() == BUDGET_LINES {
-            self.left_out.set(self.left_out.get() + 1);
+        if spending.used == BUDGET_LINES {
+            spending.left_out += 1;
             return Spent::Nothing;
         }
-        self.used.set(self.used.get() + 1);
-        Spent::Line { left_out: self.left_out.replace(0) }
+        spending.used += 1;
+        Spent::Line { left_out: std::mem::take(&mut spending.left_out) }
     }
 }
 
@@ -275,7 +366,7 @@ mod tests {
 
     #[test]
     fn a_flood_of_lines_is_cut_and_counted() {
-        let budget = Budget { since: Cell::new(None), used: Cell::new(0), left_out: Cell::new(0) };
+        let budget = Budget::default();
         let start = Instant::now();
         for _ in 0..BUDGET_LINES {
             assert_eq!(budget.take(start), Spent::Line { left_out: 0 });
@@ -284,6 +375,22 @@ mod tests {
             assert_eq!(budget.take(start), Spent::Nothing);
         }
         assert_eq!(budget.take(start + BUDGET_TIME), Spent::Line { left_out: 7 });
+    }
+
+    #[test]
+    fn a_voice_is_known_on_other_threads_while_it_lasts_and_spends_the_budget_of_its_own() {
+        let voice = Voice::of_this_thread();
+        let address = voice.address() as usize;
+        assert!(Voice::behind(address).is_none(), "this thread speaks for itself");
+        let budget = LINES.with(Arc::clone);
+        std::thread::spawn(move || {
+            let speaker = Voice::behind(address).unwrap();
+            assert!(Arc::ptr_eq(&speaker.budget, &budget));
+        })
+        .join()
+        .unwrap();
+        drop(voice);
+        assert!(std::thread::spawn(move || Voice::behind(address).is_none()).join().unwrap());
     }
 
     #[test]
