@@ -62,7 +62,7 @@ impl Camera {
             // What a panic may leave half done: the session's own values, which are dropped; a slot, which its drop gives
             // back unpublished; the ring and the counters, whose every step is complete in itself.
             let end = catch_unwind(AssertUnwindSafe(|| session(self)))
-                .unwrap_or_else(|_| End::Failed(Failure::lost("its thread panicked (see the line before)")));
+                .unwrap_or_else(|_| End::Failed(Failure::lost("its thread panicked (the log says where)")));
             // Whatever failed after the stop was asked for failed because of it.
             if self.stop.is_requested() {
                 return self.stopped();
@@ -183,7 +183,7 @@ mod tests {
             match begun.len() {
                 1 => panic!("on purpose, by the test of a panic"),
                 2 => {
-                    assert_eq!(vitals.life().last_error(), Some("its thread panicked (see the line before)"));
+                    assert_eq!(vitals.life().last_error(), Some("its thread panicked (the log says where)"));
                     assert_eq!(vitals.life().state(), State::Connecting);
                     assert!(!camera.vitals.frame(crate::clock::monotonic_ns()));
                     assert_eq!(vitals.life().state(), State::Live);

@@ -3,7 +3,7 @@
 //! It goes the same way as a camera of the server: the source is opened, packets are decoded, and nothing is exported. So what works
 //! here works there, and what it costs here it costs there.
 
-use crate::address::{RtspClient, Source, Transport};
+use crate::address::{Source, Transport};
 use crate::av::frame::{Frame, pixel_format_name};
 use crate::av::input::OpenError;
 use crate::av::interrupt::{Cause, Interrupt};
@@ -13,7 +13,8 @@ use crate::convert;
 use crate::decode::{Next, Stream};
 use crate::memory;
 use crate::redact;
-use crate::source::choice::{self, Choice};
+use crate::session::is_undecodable;
+use crate::source::choice::{self, Choice, Hint};
 use crate::source::{PacketSource, SourceError};
 use crate::status::Counters;
 use crate::stop::Stop;
@@ -90,7 +91,7 @@ pub struct Video {
 }
 
 /// Asks the camera, over each transport that may work. Bounded: an attempt takes the camera's `open_timeout`, as long again for the
-/// first picture, and a few seconds to look at pictures.
+/// first picture, all that once more where retina finds none and FFmpeg may, and a few seconds to look at pictures.
 #[must_use]
 pub fn probe(camera: &CameraConfig, transport_is_given: bool) -> Probe {
     crate::av::log::install();
@@ -144,7 +145,7 @@ fn attempt(camera: CameraConfig, look: Duration) -> Result<Found, String> {
     let (tell, told) = mpsc::channel();
     // When connecting was over, so that the time for what comes after it counts from there.
     let opened = Arc::new(OnceLock::new());
-    let limit = camera.open_timeout * 2 + look + STUCK;
+    let limit = camera.open_timeout * 4 + look + STUCK;
     let on_thread = Arc::clone(&opened);
     let thread = std::thread::Builder::new().name("vas-probe".into()).spawn(move || {
         // Nobody listens any more if it took too long.
@@ -163,57 +164,88 @@ fn attempt(camera: CameraConfig, look: Duration) -> Result<Found, String> {
     }
 }
 
-/// By the client that a server would take.
-fn open(
-    camera: &CameraConfig,
-    silence: Duration,
-    interrupt: &Arc<Interrupt>,
-) -> Result<Box<dyn PacketSource>, SourceError> {
-    let rtsp = match &camera.source {
-        Source::File(file) => return Ok(file.open(interrupt)?),
-        Source::Rtsp(rtsp) => rtsp,
-    };
-    let way = Choice::default().way(rtsp);
-    match rtsp.open(way, silence, interrupt) {
-        Err(SourceError::NotForRetina(_) | SourceError::NotUnderstood(_))
-            if rtsp.client == RtspClient::Auto =>
-        {
-            rtsp.open(choice::Way { client: RtspClient::Ffmpeg, ..way }, silence, interrupt)
-        }
-        opened => opened,
+/// Why there is no picture, and whether another way may lead to one.
+struct Trouble {
+    sentence: String,
+    hint: Option<Hint>,
+}
+
+impl From<String> for Trouble {
+    fn from(sentence: String) -> Self {
+        Self { sentence, hint: None }
     }
 }
 
+/// By the clients that a server would take, one after the other.
 fn play(camera: &CameraConfig, look: Duration, opened: &OnceLock<()>) -> Result<Found, String> {
+    let Source::Rtsp(rtsp) = &camera.source else {
+        return play_by(camera, None, look, opened).map_err(|trouble| trouble.sentence);
+    };
+    let mut choice = Choice::default();
+    loop {
+        let way = choice.way(rtsp);
+        let trouble = match play_by(camera, Some(way), look, opened) {
+            Ok(found) => return Ok(found),
+            Err(trouble) => trouble,
+        };
+        let other = trouble.hint.and_then(|hint| choice.learn(rtsp, way, hint));
+        if other.is_none() {
+            return Err(trouble.sentence);
+        }
+    }
+}
+
+fn open(
+    camera: &CameraConfig,
+    way: Option<choice::Way>,
+    silence: Duration,
+    interrupt: &Arc<Interrupt>,
+) -> Result<Box<dyn PacketSource>, SourceError> {
+    match (&camera.source, way) {
+        (Source::File(file), _) => Ok(file.open(interrupt)?),
+        (Source::Rtsp(rtsp), Some(way)) => rtsp.open(way, silence, interrupt),
+        (Source::Rtsp(rtsp), None) => rtsp.open(Choice::default().way(rtsp), silence, interrupt),
+    }
+}
+
+fn play_by(
+    camera: &CameraConfig,
+    way: Option<choice::Way>,
+    look: Duration,
+    opened: &OnceLock<()>,
+) -> Result<Found, Trouble> {
     let limit = camera.open_timeout;
     let interrupt = Interrupt::new(Arc::new(Stop::default()));
     interrupt.arm(limit);
     let started = Instant::now();
     let cpu_before = cpu_time();
     let (stream, detail) = with_errors_held(|| {
-        Stream::new(open(camera, limit * 2, &interrupt)?, camera.into(), limit).map_err(SourceError::from)
+        Stream::new(open(camera, way, limit * 2, &interrupt)?, camera.into(), limit)
+            .map_err(SourceError::from)
     });
     let mut stream = match stream {
         Ok(stream) => stream,
         Err(_) if interrupt.cause() == Some(Cause::Deadline) => {
-            return Err(format!("no answer within {}", seconds(limit)));
+            return Err(format!("no answer within {}", seconds(limit)).into());
         }
         Err(SourceError::Open(OpenError::Call(call))) if call.is_refused() => {
             return Err(format!(
                 "the camera refuses user name and password, or wants some: {}; they are asked of VAS_PROBE_USERNAME and \
                  VAS_PROBE_PASSWORD",
                 call.reason()
-            ));
+            )
+            .into());
         }
         Err(SourceError::Refused(why)) => {
             return Err(format!(
                 "the camera refuses user name and password, or wants some: {why}; they are asked of VAS_PROBE_USERNAME and \
                  VAS_PROBE_PASSWORD"
-            ));
+            )
+            .into());
         }
         Err(error) => {
             let detail = detail.map(|detail| format!(" ({detail})")).unwrap_or_default();
-            return Err(format!("{error}{detail}"));
+            return Err(Trouble { sentence: format!("{error}{detail}"), hint: error.hint() });
         }
     };
     let _ = opened.set(());
@@ -242,18 +274,20 @@ fn play(camera: &CameraConfig, look: Duration, opened: &OnceLock<()>) -> Result<
                 Ok(Next::Ended) => return Ok(()),
                 // What came until then can be told all the same.
                 Err(_) if first.is_some() => return Ok(()),
-                Err(error) => return Err(error.to_string()),
+                Err(error) => return Err(Trouble { sentence: error.to_string(), hint: error.hint() }),
             }
         }
     });
     ended?;
+    let was_decodable =
+        !(stream.had_bad_packets() || is_undecodable(stream.had_sent(), stream.since_packet(), limit));
     let Some((first_frame, facts)) = first else {
         let what = match (&camera.source, interrupt.cause()) {
             (_, Some(_)) => format!("connected, but no first picture within {}", seconds(limit)),
             (Source::File(_), None) => "no picture in it could be decoded".to_owned(),
             (Source::Rtsp(_), None) => "the camera ended the stream before its first picture".to_owned(),
         };
-        return Err(what);
+        return Err(Trouble { sentence: what, hint: (!was_decodable).then_some(Hint::NothingDecoded) });
     };
     let cpu = cpu_time().saturating_sub(cpu_before);
     let fps = pictures.fps().or_else(|| stream.nominal_period().map(|period| 1.0 / period.as_secs_f64()));

@@ -71,6 +71,8 @@ pub(crate) struct Done {
     pub(crate) restarted: Vec<CameraId>,
     pub(crate) removed: Vec<CameraId>,
     pub(crate) unchanged: usize,
+    /// Why cameras that were to be started were not.
+    pub(crate) failed: Vec<String>,
 }
 
 impl Done {
@@ -88,6 +90,7 @@ impl Done {
         if self.unchanged > 0 || parts.is_empty() {
             parts.push(format!("{} unchanged", self.unchanged));
         }
+        parts.extend(self.failed.iter().cloned());
         format!("cameras: {}", parts.join("; "))
     }
 }
@@ -154,8 +157,14 @@ mod tests {
     fn what_was_done_is_one_sentence() {
         let ids = |names: &[&str]| names.iter().map(|name| CameraId::new(name).unwrap()).collect();
         let done =
-            Done { started: ids(&["c"]), restarted: ids(&["a", "b"]), removed: ids(&[]), unchanged: 1 };
+            Done { started: ids(&["c"]), restarted: ids(&["a", "b"]), unchanged: 1, ..Done::default() };
         assert_eq!(done.sentence(), "cameras: 2 started again (a, b); 1 new (c); 1 unchanged");
+        let failed = Done { failed: vec!["camera d was not started: why".into()], ..done };
+        assert!(
+            failed.sentence().ends_with("; 1 unchanged; camera d was not started: why"),
+            "{}",
+            failed.sentence()
+        );
         assert_eq!(Done::default().sentence(), "cameras: 0 unchanged");
     }
 }

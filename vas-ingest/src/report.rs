@@ -89,6 +89,10 @@ pub struct CameraReport {
     pub shared_memory_bytes: Option<u64>,
     /// Processor time of its thread; None: the kernel does not say.
     pub cpu_ms: Option<u64>,
+    /// The transport that its newest pictures came by; None: a file, or nothing came so far.
+    pub transport: Option<String>,
+    /// Who talked with the camera then: `retina` or `ffmpeg`.
+    pub client: Option<String>,
 }
 
 /// What a camera has done since it was started.
@@ -189,13 +193,17 @@ impl Report {
                 .shared_memory_bytes
                 .map_or_else(none, |bytes| format!("{:.1}M", bytes as f64 / f64::from(1 << 20))),
             camera.cpu_ms.map_or_else(none, |ms| format!("{:.1}s", ms as f64 / 1000.0)),
+            match (&camera.transport, &camera.client) {
+                (Some(transport), Some(client)) => format!("{transport}/{client}"),
+                _ => none(),
+            },
             error,
         ]
     }
 }
 
 /// Names, and whether numbers stand below, which end at the same place.
-const COLUMNS: [(&str, bool); 13] = [
+const COLUMNS: [(&str, bool); 14] = [
     ("CAMERA", false),
     ("STATE", false),
     ("SINCE", true),
@@ -208,6 +216,7 @@ const COLUMNS: [(&str, bool); 13] = [
     ("READERS", false),
     ("TMPFS", true),
     ("CPU", true),
+    ("VIA", false),
     ("LAST ERROR", false),
 ];
 
@@ -257,6 +266,8 @@ pub(crate) mod tests {
             readers_attached: Some(true),
             shared_memory_bytes: Some(9_342_976),
             cpu_ms: Some(12_345),
+            transport: Some("tcp".into()),
+            client: Some("retina".into()),
         };
         let away = CameraReport {
             id: "yard-north".into(),
@@ -274,6 +285,8 @@ pub(crate) mod tests {
             readers_attached: Some(false),
             shared_memory_bytes: Some(0),
             cpu_ms: None,
+            transport: None,
+            client: None,
         };
         Report {
             version: VERSION,

@@ -141,6 +141,7 @@ struct Running {
     newest_frame: OnBothClocks,
     last_error_at: OnBothClocks,
     thread: Option<JoinHandle<()>>,
+    started: Instant,
     outcome: Option<Outcome>,
 }
 
@@ -170,6 +171,7 @@ impl Running {
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let newest_frame = self.vitals.newest_frame();
         let export = self.vitals.export();
+        let way = self.vitals.way();
         CameraReport {
             id: self.id.to_string(),
             state: life.state().name().to_owned(),
@@ -186,11 +188,14 @@ impl Running {
             readers_attached: export.map(CameraMonitor::is_watched),
             shared_memory_bytes: export.map(CameraMonitor::file_bytes),
             cpu_ms: self.cpu_ms,
+            transport: way.map(|(transport, _)| transport.to_owned()),
+            client: way.map(|(_, client)| client.to_owned()),
         }
     }
 
     /// The last summary: everything since the start.
-    fn tell_total(&self, time: Duration, exporting: bool) {
+    fn tell_total(&self, exporting: bool) {
+        let time = self.started.elapsed();
         self.in_span(|| tracing::info!("ended; {}", self.counters.snapshot().line(time, exporting)));
     }
 }
@@ -275,7 +280,6 @@ pub struct Server {
     export: Option<Export>,
     events: Receiver<Event>,
     control: Control,
-    started: Instant,
     next_key: u64,
     /// What a reload cannot change.
     fixed: (ServerConfig, Option<ExportConfig>),
@@ -306,7 +310,6 @@ impl Server {
             tell_memory(export, config.cameras.len());
         }
         let control = Control { events: sender };
-        let started = Instant::now();
         let pid = std::process::id();
         let about = ServerReport {
             pid,
@@ -324,7 +327,6 @@ impl Server {
             export,
             events,
             control,
-            started,
             next_key: 0,
             fixed,
             order: config.cameras.iter().map(|camera| camera.id).collect(),
@@ -401,6 +403,7 @@ impl Server {
             newest_frame: OnBothClocks::default(),
             last_error_at: OnBothClocks::default(),
             thread,
+            started: Instant::now(),
             outcome,
         });
         // Those that have left and not ended yet come last.
@@ -553,7 +556,7 @@ impl Server {
             // It sent its last word: what is left of it is quick.
             let _ = thread.join();
         }
-        camera.tell_total(self.started.elapsed(), self.export.is_some());
+        camera.tell_total(self.export.is_some());
     }
 
     /// What comes after a camera's end.
@@ -565,21 +568,37 @@ impl Server {
         let ended = self.cameras.remove(place);
         if let Next::Start(config, life) = ended.next {
             let before = reload::is_same_login(&ended.config, &config).then_some(&*life);
-            self.start_again(*config, before);
+            if let Err(why) = self.start_again(*config, before) {
+                self.reloaded(false, why);
+            }
+        } else {
+            // Removed while it ended: its thread may not have known.
+            self.remove_directory(&ended);
         }
     }
 
-    fn start_again(&mut self, config: CameraConfig, before: Option<&Life>) {
+    fn start_again(&mut self, config: CameraConfig, before: Option<&Life>) -> Result<(), String> {
         let id = config.id;
-        if let Err(error) = self.start_camera(config, before, Camera::session) {
-            self.reloaded(false, format!("camera {id} was not started: {error}"));
+        self.start_camera(config, before, Camera::session)
+            .map_err(|error| format!("camera {id} was not started: {error}"))
+    }
+
+    /// The directory of a camera that has ended and left the configuration, which readers waited for. Where another server has the
+    /// camera by now it is not empty, and stays.
+    fn remove_directory(&self, camera: &Running) {
+        let (_, Some(export)) = &self.fixed else { return };
+        match std::fs::remove_dir(export.base.join(camera.id.as_str())) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                camera.in_span(|| tracing::warn!("the camera's directory was not removed: {error}"));
+            }
+            _ => {}
         }
     }
 
     /// Puts another configuration in force, as far as it is another one.
     fn reload(&mut self, config: Result<Config, ConfigError>) {
         match self.change_to(config) {
-            Ok(done) => self.reloaded(true, done.sentence()),
+            Ok(done) => self.reloaded(done.failed.is_empty(), done.sentence()),
             Err(why) => self.reloaded(false, format!("{why}; the cameras go on as they were")),
         }
         self.notify.ready();
@@ -597,9 +616,8 @@ impl Server {
 
     fn change_to(&mut self, config: Result<Config, ConfigError>) -> Result<Done, String> {
         let config = config.map_err(|error| error.to_string())?;
-        let (server, export) = &self.fixed;
-        for (section, is_same) in [("server", *server == config.server), ("export", *export == config.export)]
-        {
+        let (server, export) = self.fixed.clone();
+        for (section, is_same) in [("server", server == config.server), ("export", export == config.export)] {
             if !is_same {
                 return Err(format!("[{section}] has changed, which needs a restart of the server"));
             }
@@ -611,17 +629,10 @@ impl Server {
             camera.next = Next::Forget;
             camera.stop.request_removal();
             done.removed.push(camera.id);
-            // One that has ended removed its files and left its directory for readers that wait for it: nobody else is there to
-            // remove that. Where another server has the camera by now it is not empty, and stays.
-            if let (true, Some(export)) = (camera.outcome.is_some(), export) {
-                match std::fs::remove_dir(export.base.join(camera.id.as_str())) {
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                        camera.in_span(|| tracing::warn!("the camera's directory was not removed: {error}"));
-                    }
-                    _ => {}
-                }
-            }
         }
+        // One that has ended removed its files and left its directory: nobody else is there to remove that.
+        let removed = |camera: &&Running| camera.outcome.is_some() && done.removed.contains(&camera.id);
+        self.cameras.iter().filter(removed).for_each(|camera| self.remove_directory(camera));
         let mut to_start = Vec::new();
         for wanted in config.cameras {
             let Some(camera) = self.cameras.iter_mut().find(|camera| camera.id == wanted.id) else {
@@ -660,7 +671,8 @@ impl Server {
                 || (order.contains(&camera.id) && to_start.iter().all(|wanted| wanted.id != camera.id))
         });
         self.cameras.sort_by_key(|camera| order.iter().position(|id| *id == camera.id).unwrap_or(usize::MAX));
-        to_start.into_iter().for_each(|camera| self.start_again(camera, None));
+        done.failed =
+            to_start.into_iter().filter_map(|camera| self.start_again(camera, None).err()).collect();
         Ok(done)
     }
 
@@ -692,7 +704,7 @@ impl Server {
             export.shutdown();
         }
         for camera in self.cameras.iter().filter(|camera| camera.outcome.is_none()) {
-            camera.tell_total(self.started.elapsed(), exporting);
+            camera.tell_total(exporting);
             let _span = tracing::info_span!("camera", id = %camera.id).entered();
             tracing::warn!("its thread does not end (name resolution?), the process ends without it");
         }
@@ -780,13 +792,16 @@ mod tests {
         let frames = Arc::clone(&server.cameras[1].counters);
         let control = server.control();
         let running = std::thread::spawn(|| server.run());
-        until("the panic is told", || bad.life().state() == State::Backoff);
+        until("the panic is told", || bad.life().last_error().is_some());
         let at_panic = frames.snapshot().decoded;
         until("it was tried again", || bad.life().state() == State::Finished);
         // A second and more of frames, with no gap that a look would have found.
         until("frames of the other one", || frames.snapshot().decoded > at_panic + 10);
         let life = good.life();
-        assert_eq!((life.state(), life.last_error()), (State::Live, None));
+        // A machine that stands still for a second is no fault of the other one's.
+        assert!(matches!(life.state(), State::Live | State::Stalled), "{:?}", life.state());
+        let is_pause = |why: &str| why.starts_with("connected, but no frame for ");
+        assert!(life.last_error().is_none_or(is_pause), "{:?}", life.last_error());
         assert_eq!(frames.snapshot().reconnects, 0);
         control.stop();
         assert_eq!(running.join().unwrap(), Ended::Well);

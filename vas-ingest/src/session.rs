@@ -77,6 +77,7 @@ pub(crate) struct Session<'a> {
 impl Session<'_> {
     /// Until the stop, the end of a file, or a trouble that no other way to the camera cures.
     pub(crate) fn run(&mut self) -> End {
+        self.choice.begin();
         loop {
             let way = match &self.config.source {
                 Source::Rtsp(rtsp) => Some(self.choice.way(rtsp)),
@@ -104,6 +105,11 @@ impl Session<'_> {
                 other.transport.name(),
                 other.client.name()
             );
+            if had_frame {
+                // A stream that was live until now, and may be so again in a moment: no look takes what lies between for a silence.
+                self.vitals.connect();
+                self.path.set_live(false);
+            }
         }
     }
 
@@ -194,6 +200,7 @@ impl Session<'_> {
                     *had_frame = true;
                     if let (None, Some(way)) = (first_frame_at, way) {
                         self.choice.had_frame(way);
+                        self.vitals.comes_by(way.transport.name(), way.client.name());
                     }
                     first_frame_at.get_or_insert_with(|| {
                         let client = way.map(|way| format!(" by {}", way.client.name()));
@@ -337,6 +344,12 @@ impl Session<'_> {
             (_, Some(_)) => format!("user {username:?} and its password"),
         };
         let (id, host) = (self.config.id, rtsp.host());
+        if reason.contains("403") {
+            return Failure::refused(format!(
+                "camera {id} at {host} forbids its stream to {who}: {reason}; that user's rights on the camera, or the camera's filter \
+                 of addresses, keep this server out, or its password is wrong after all"
+            ));
+        }
         Failure::refused(format!(
             "camera {id} at {host} refuses {who}: {reason}; correct username and password in the configuration"
         ))
@@ -357,7 +370,11 @@ impl Session<'_> {
 
 /// The deadline of the first frame passed. Does the decoder make nothing of what comes (it was sent something, and packets still
 /// come), or has the camera merely fallen silent?
-fn is_undecodable(had_sent: bool, since_packet: Option<Duration>, frame_timeout: Duration) -> bool {
+pub(crate) fn is_undecodable(
+    had_sent: bool,
+    since_packet: Option<Duration>,
+    frame_timeout: Duration,
+) -> bool {
     had_sent && since_packet.is_some_and(|age| age < frame_timeout / STILL_COMING_DIVISOR)
 }
 

@@ -123,8 +123,9 @@ impl Counters {
     /// The counters as they stand.
     pub(crate) fn snapshot(&self) -> Snapshot {
         Snapshot {
-            received: self.received.get(),
+            // In this order: what was decoded was received before, so nobody is told of more frames than came.
             decoded: self.decoded.get(),
+            received: self.received.get(),
             exported: self.exported.get(),
             ring_dropped: self.ring_dropped.get(),
             damaged: self.damaged.get(),

@@ -31,9 +31,25 @@ pub(crate) struct Choice {
     ffmpeg_only: bool,
     /// Frames came from FFmpeg, since it was found to be needed.
     ffmpeg_plays: bool,
+    /// Frames came from retina, some day.
+    retina_plays: bool,
+    /// Sessions in a row in which FFmpeg did what retina could not.
+    doubts: u32,
 }
 
+/// Where retina has played, so many sessions in a row have to need FFmpeg before it has the camera for good: one answer of a camera
+/// that is just starting says nothing of the next months.
+const DOUBTS_LIMIT: u32 = 3;
+
 impl Choice {
+    /// Another session begins.
+    pub(crate) fn begin(&mut self) {
+        if self.retina_plays && self.doubts < DOUBTS_LIMIT {
+            self.ffmpeg_only = false;
+            self.ffmpeg_plays = false;
+        }
+    }
+
     /// How to try it next.
     pub(crate) fn way(&self, rtsp: &RtspSource) -> Way {
         // retina has no TLS, and no HTTP; both come in one connection.
@@ -77,7 +93,17 @@ impl Choice {
     /// The first frame of a session came this way.
     pub(crate) fn had_frame(&mut self, way: Way) {
         self.udp_works |= way.transport == Transport::Udp;
-        self.ffmpeg_plays |= way.client == RtspClient::Ffmpeg && self.ffmpeg_only;
+        match way.client {
+            RtspClient::Retina => {
+                self.retina_plays = true;
+                self.doubts = 0;
+            }
+            _ if self.ffmpeg_only && !self.ffmpeg_plays => {
+                self.ffmpeg_plays = true;
+                self.doubts += 1;
+            }
+            _ => {}
+        }
     }
 
     /// A session ended without a frame. Where FFmpeg, which was to do better, has not shown a frame either, the camera was at
@@ -163,6 +189,34 @@ mod tests {
         choice.had_frame(FFMPEG_TCP);
         choice.had_no_frame(FFMPEG_TCP);
         assert_eq!(choice.way(&rtsp), FFMPEG_TCP, "the camera was away, that is all");
+    }
+
+    #[test]
+    fn where_retina_has_played_one_bad_answer_takes_nothing_from_it_and_three_sessions_do() {
+        let mut choice = Choice::default();
+        let rtsp = camera("rtsp://h/s", RtspClient::Auto, Transport::Tcp);
+        choice.begin();
+        choice.had_frame(RETINA_TCP);
+        for _ in 0..DOUBTS_LIMIT {
+            choice.begin();
+            assert_eq!(choice.way(&rtsp), RETINA_TCP);
+            assert_eq!(choice.learn(&rtsp, RETINA_TCP, Hint::NotForRetina), Some(FFMPEG_TCP));
+            choice.had_frame(FFMPEG_TCP);
+        }
+        choice.begin();
+        assert_eq!(choice.way(&rtsp), FFMPEG_TCP, "it is another camera now");
+
+        // One that merely started: the next session is retina's, and forgets the doubt.
+        let mut choice = Choice::default();
+        for _ in 0..10 {
+            choice.begin();
+            choice.had_frame(RETINA_TCP);
+            choice.begin();
+            assert_eq!(choice.learn(&rtsp, RETINA_TCP, Hint::NotForRetina), Some(FFMPEG_TCP));
+            choice.had_frame(FFMPEG_TCP);
+        }
+        choice.begin();
+        assert_eq!(choice.way(&rtsp), RETINA_TCP);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Asks the system for a host's address, before retina does: a name server that does not answer blocks a thread that nobody can
+//! Asks the system for a host's address, before retina or FFmpeg does: a name server that does not answer blocks a thread that nobody can
 //! end, so each camera has one such thread at most, however often it is tried.
 
 use super::SourceError;
@@ -112,10 +112,10 @@ mod tests {
         }
         release.send(()).unwrap();
         assert!(ended.recv().is_err(), "it is answered");
-        // The answer is sent right behind that.
+        // The answer is sent right behind that, and it is over when its thread has let go of the way to tell it.
         let patient = Interrupt::new(Arc::default());
         patient.arm(Duration::from_secs(60));
-        while lookup.asked.as_ref().is_some_and(|asked| asked.try_recv() == Err(TryRecvError::Empty)) {
+        while lookup.asked.as_ref().is_some_and(|asked| asked.try_recv() != Err(TryRecvError::Disconnected)) {
             std::thread::yield_now();
         }
         assert!(lookup.ask(|| Ok(()), &patient).is_ok());

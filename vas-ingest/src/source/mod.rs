@@ -147,14 +147,15 @@ fn redirected_host(configured: &Url, opened: &str) -> Option<String> {
 }
 
 impl RtspSource {
-    /// Opens it that way. A socket may be silent for `silence`; apart from that, blocking calls end as `interrupt` says. Name
-    /// resolution alone cannot be interrupted where FFmpeg does it.
+    /// Opens it that way. A socket may be silent for `silence`; apart from that, blocking calls end as `interrupt` says. The host's
+    /// name is asked for before either client does it, neither of which can be interrupted there.
     pub(crate) fn open(
         &self,
         way: Way,
         silence: Duration,
         interrupt: &Arc<Interrupt>,
     ) -> Result<Box<dyn PacketSource>, SourceError> {
+        lookup::resolve(&self.address, interrupt)?;
         match way.client {
             RtspClient::Retina => Ok(Box::new(retina::RetinaSource::open(self, way.transport, interrupt)?)),
             RtspClient::Ffmpeg | RtspClient::Auto => {

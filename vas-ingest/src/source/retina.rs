@@ -291,7 +291,6 @@ impl RetinaSource {
         transport: Transport,
         interrupt: &Arc<Interrupt>,
     ) -> Result<Self, SourceError> {
-        lookup::resolve(&rtsp.address, interrupt)?;
         let caller = Caller::new(interrupt)?;
         let group = Arc::new(SessionGroup::default());
         let opened = caller.wait(play(rtsp, transport, Arc::clone(&group))).and_then(|played| played);
