@@ -455,9 +455,17 @@ impl Drop for GiveUp {
 }
 
 /// Passwords are in memory: a crash leaves none of it on a disk, unless somebody raises the limit again (prlimit(1)).
+///
+/// Of one byte: no file is written, which would have to be larger; and nothing is handed to a program that the system pipes cores to
+/// (systemd-coredump, apport), for which a limit of 0 means nothing (core(5)) and one of 1 means that there is none
+/// (kernel, `do_coredump`).
 fn leave_no_core() {
-    let limit = Rlimit { current: Some(0), ..getrlimit(Resource::Core) };
-    if let Err(error) = setrlimit(Resource::Core, limit) {
+    let limit = getrlimit(Resource::Core);
+    // Where nothing at all is allowed only root can allow a byte.
+    let wanted = Rlimit { current: Some(1), maximum: limit.maximum.map(|maximum| maximum.max(1)) };
+    let set = setrlimit(Resource::Core, wanted)
+        .or_else(|_| setrlimit(Resource::Core, Rlimit { current: Some(0), ..limit }));
+    if let Err(error) = set {
         tracing::debug!("a crash may leave a core file: {error}");
     }
 }

@@ -26,6 +26,9 @@ const FRESH: Duration = Duration::from_secs(5);
 /// Owner and group, as the base directory's files.
 pub(crate) const MODE: u32 = 0o640;
 
+/// Its owner alone: whoever can open it can hold it, and keep a server from starting.
+const LOCK_MODE: u32 = 0o600;
+
 /// How long a server tries for the lock: `vas-ingest status` has it for a moment when it asks whether somebody has.
 const LOCK_PATIENCE: Duration = Duration::from_millis(300);
 
@@ -78,7 +81,7 @@ pub enum LockError {
         what: String,
     },
     /// The file cannot be made.
-    #[error("{} {}: open {}: {error}; make that directory, or choose another {key} in [server]", .key.replace('_', " "), .path.display(), .lock.display())]
+    #[error("{} {}: open {}: {error}; {}", .key.replace('_', " "), .path.display(), .lock.display(), advice(.key, .error))]
     Io {
         /// The key that names the file.
         key: &'static str,
@@ -89,6 +92,19 @@ pub enum LockError {
         /// Why.
         error: io::Error,
     },
+}
+
+/// What to do about a lock that cannot be made.
+fn advice(key: &str, error: &io::Error) -> String {
+    let what = match error.kind() {
+        io::ErrorKind::NotFound => "make that directory",
+        io::ErrorKind::PermissionDenied => {
+            "it, or its directory, belongs to another user than this server's: remove it, or give the directory to this user"
+        }
+        io::ErrorKind::StorageFull => "make room there",
+        _ => "make it possible",
+    };
+    format!("{what}, or choose another {key} in [server]")
 }
 
 /// The right to write the status file, or the metrics, until this is dropped or the process ends.
@@ -122,7 +138,7 @@ impl Lock {
         let deadline = Instant::now() + LOCK_PATIENCE;
         loop {
             let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-            let file = rustix::fs::open(&lock, flags, Mode::from_raw_mode(MODE))
+            let file = rustix::fs::open(&lock, flags, Mode::from_raw_mode(LOCK_MODE))
                 .map_err(|errno| io(errno.into()))?;
             let mut file = File::from(file);
             if let Some(what) = foreign(&file.metadata().map_err(io)?) {
@@ -147,9 +163,9 @@ impl Lock {
             // Somebody may have removed the name meanwhile: then this is nobody's lock.
             let ours = file.metadata().map_err(io)?.ino();
             if std::fs::metadata(&lock).is_ok_and(|named| named.ino() == ours) {
-                file.set_permissions(Permissions::from_mode(MODE)).map_err(io)?;
-                file.set_len(0).map_err(io)?;
-                writeln!(file, "{}", std::process::id()).map_err(io)?;
+                file.set_permissions(Permissions::from_mode(LOCK_MODE)).map_err(io)?;
+                // For the sentence of a second server alone: one that cannot be written, for want of room, keeps nobody from running.
+                let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
                 return Ok(Self { _file: file });
             }
         }
@@ -299,6 +315,27 @@ mod tests {
     use super::*;
     use crate::report::tests::example;
 
+    /// Looks again and again until there is something.
+    fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            if let Some(found) = look() {
+                return found;
+            }
+            assert!(Instant::now() < deadline, "never: {what}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Whatever this process just starts beside the test holds each of its locks too, until it has become another program.
+    fn until_free(path: &Path) {
+        until("nobody has the lock", || (is_locked(path) == Some(false)).then_some(()));
+    }
+
+    fn mode(path: &Path) -> u32 {
+        std::fs::metadata(path).unwrap().permissions().mode() & 0o7777
+    }
+
     #[test]
     fn one_server_at_a_time_has_the_lock_and_says_who_it_is() {
         let directory = tempfile::tempdir().unwrap();
@@ -310,14 +347,38 @@ mod tests {
         assert!(why.starts_with(&start), "{why}");
         assert_eq!(is_locked(&path), Some(true));
         drop(first);
-        assert_eq!(is_locked(&path), Some(false));
-        let again = take(&path).unwrap();
+        until_free(&path);
+        let again = until("the lock is there for the next one", || take(&path).ok());
         // Somebody tidies up: the name is free, and who takes it next is the one.
         std::fs::remove_file(lock_path(&path)).unwrap();
         take(&path).unwrap();
         drop(again);
         let nowhere = take(&directory.path().join("none/status.json")).unwrap_err().to_string();
         assert!(nowhere.contains("none/status.json.lock: No such file or directory"), "{nowhere}");
+        assert!(
+            nowhere.ends_with("; make that directory, or choose another status_file in [server]"),
+            "{nowhere}"
+        );
+        // A directory is no help against everything.
+        std::fs::write(directory.path().join("file"), "").unwrap();
+        let beneath = take(&directory.path().join("file/status.json")).unwrap_err().to_string();
+        assert!(
+            !beneath.contains("make that directory") && beneath.contains("or choose another status_file"),
+            "{beneath}"
+        );
+    }
+
+    #[test]
+    fn whoever_may_read_the_status_cannot_hold_the_lock() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("status.json");
+        let lock = Lock::take("status_file", &path).unwrap();
+        assert_eq!(mode(&lock_path(&path)), 0o600);
+        drop(lock);
+        // As an earlier version left it, which let its group open it.
+        std::fs::set_permissions(lock_path(&path), Permissions::from_mode(0o640)).unwrap();
+        let _lock = until("the lock is there for the next one", || Lock::take("status_file", &path).ok());
+        assert_eq!(mode(&lock_path(&path)), 0o600);
     }
 
     #[test]
@@ -330,7 +391,7 @@ mod tests {
         let why = Lock::take("status_file", &path).unwrap_err().to_string();
         assert!(why.contains("s.lock has 2 names: remove it, or choose another status_file"), "{why}");
         assert_eq!(std::fs::read(&victim).unwrap(), b"kept");
-        assert_eq!(std::fs::metadata(&victim).unwrap().permissions().mode() & 0o7777, 0o600);
+        assert_eq!(mode(&victim), 0o600);
         std::fs::remove_file(lock_path(&path)).unwrap();
         rustix::fs::mknodat(
             rustix::fs::CWD,
@@ -360,7 +421,9 @@ mod tests {
             "{why}"
         );
         drop(first);
-        assert_eq!(Lock::take_all(&server("vas.prom")).unwrap().len(), 1);
+        until_free(&directory.path().join("vas.prom"));
+        let again = until("the lock is there for the next one", || Lock::take_all(&server("vas.prom")).ok());
+        assert_eq!(again.len(), 1);
         assert_eq!(Lock::take_all(&server("none/vas.prom")).unwrap().len(), 0);
     }
 
@@ -393,8 +456,9 @@ mod tests {
         report.updated_unix_ms = now.as_millis() as u64;
         write(&report);
         assert_eq!(read(&path).unwrap().report, report);
-        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o7777, MODE);
+        assert_eq!(mode(&path), MODE);
         drop(lock);
+        until_free(&path);
         assert!(why(&path).contains("(pid 4711) is gone"), "{}", why(&path));
         std::fs::write(&path, "{}").unwrap();
         assert!(why(&path).contains("is no status file that this program knows"), "{}", why(&path));

@@ -126,7 +126,11 @@ fn ask(file: &Path, timeout: Duration) -> Result<Reload, String> {
 fn read(file: &Path) -> Result<Status, String> {
     let name = file.display();
     let text = std::fs::read_to_string(file).map_err(|error| {
-        format!("read the status file {name}: {error}; the server writes it where [server] status_file says")
+        let what = match error.kind() {
+            std::io::ErrorKind::PermissionDenied => "run this as root, or as the server's user",
+            _ => "the server writes it where [server] status_file says",
+        };
+        format!("read the status file {name}: {error}; {what}")
     })?;
     serde_json::from_str(&text)
         .map_err(|_| format!("{name} is not the status file of a vas-ingest that runs"))

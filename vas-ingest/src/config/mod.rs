@@ -295,6 +295,7 @@ fn load(request: &Request, environment: &Environment) -> Result<Loaded> {
     let ids: Vec<CameraId> = configs.iter().map(|camera| camera.id).collect();
     environment.refuse_ambiguous(&ids)?;
     warnings.extend(environment.unknown(&ids));
+    warnings.extend(password::unknown_credentials(&ids, environment));
 
     let settings = |table: Table, arguments: &Layer, layer: &Layer| -> Result<Settings> {
         let variables = environment.layer(environment::prefix(table), table.keys())?;

@@ -132,15 +132,36 @@ pub(super) fn credential_name(id: CameraId) -> String {
     format!("vas-camera-{id}-password")
 }
 
+/// A sentence for each credential that is named as a camera's and that no camera asks for.
+pub(super) fn unknown_credentials(ids: &[CameraId], environment: &Environment) -> Vec<String> {
+    let entries = environment.get(CREDENTIALS_VARIABLE).map(std::fs::read_dir);
+    let names = entries
+        .into_iter()
+        .flatten()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| entry.file_name().into_string().ok());
+    let mut unknown: Vec<String> = names
+        .filter(|name| name.starts_with("vas-camera-") && ids.iter().all(|id| credential_name(*id) != *name))
+        .map(|name| {
+            format!(
+                "the credential {name} is for a camera that is not there; its name is vas-camera-ID-password"
+            )
+        })
+        .collect();
+    unknown.sort();
+    unknown
+}
+
 /// What `LoadCredential=vas-camera-<id>-password:..`, or its encrypted sister, made of it.
 fn systemd_credential(id: CameraId, environment: &Environment) -> Result<Option<(SecretString, String)>> {
     let Some(directory) = environment.get(CREDENTIALS_VARIABLE) else { return Ok(None) };
     let name = credential_name(id);
     let path = Path::new(directory).join(&name);
     match std::fs::read_to_string(&path) {
-        Ok(text) => match without_newline(text) {
-            Some(password) => Ok(Some((password, format!("the credential {name}")))),
-            None => fail(format!("credential {}: the file is empty", path.display())),
+        Ok(text) => match only_line(text) {
+            Ok(password) => Ok(Some((password, format!("the credential {name}")))),
+            Err(why) => fail(format!("credential {}: {why}", path.display())),
         },
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => fail(format!("credential {}: {error}", path.display())),
@@ -153,16 +174,22 @@ pub(super) fn read(path: &Path, warnings: &mut Vec<String>) -> std::result::Resu
         warnings.push(readable_by_everybody(path));
     }
     let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
-    without_newline(text).ok_or_else(|| "the file is empty".to_owned())
+    only_line(text).map_err(str::to_owned)
 }
 
-/// Editors end files with a newline; passwords do not.
-fn without_newline(text: String) -> Option<SecretString> {
+/// Editors end files with a newline; passwords have none.
+fn only_line(text: String) -> std::result::Result<SecretString, &'static str> {
     // In a type that wipes it from here on.
     let text = SecretString::from(text);
     let line = text.expose_secret();
     let line = line.strip_suffix('\n').map_or(line, |line| line.strip_suffix('\r').unwrap_or(line));
-    Some(line).filter(|line| !line.is_empty()).map(SecretString::from)
+    if line.is_empty() {
+        return Err("the file is empty");
+    }
+    if line.contains(['\n', '\r']) {
+        return Err("the file has more than one line: a password is one line, and nothing stands behind it");
+    }
+    Ok(SecretString::from(line))
 }
 
 pub(super) fn is_readable_by_everybody(file: &Path) -> bool {
@@ -171,5 +198,8 @@ pub(super) fn is_readable_by_everybody(file: &Path) -> bool {
 
 pub(super) fn readable_by_everybody(file: &Path) -> String {
     let name = file.display();
-    format!("{name} holds a password and everybody may read it: chmod o= {name}")
+    format!(
+        "{name} holds a password and everybody may read it: give it to the server's group, if the server is not its owner \
+         (chgrp), and then chmod o= {name}"
+    )
 }

@@ -631,6 +631,26 @@ fn the_first_place_that_has_a_password_has_the_word() {
 }
 
 #[test]
+fn a_file_with_more_than_the_line_of_a_password_is_refused() {
+    const WHY: &str = "the file has more than one line: a password is one line, and nothing stands behind it";
+    // A blank line behind it, another line, a blank one as other systems write it, and one before it.
+    for text in ["hunter2\n\n", "hunter2\nof the yard\n", "hunter2\r\n\r\n", "\nhunter2\n"] {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        let name = file.path().display();
+        let keys = format!("[[camera]]\nid = \"a\"\nurl = \"rtsp://h/s\"\npassword_file = \"{name}\"\n");
+        assert_eq!(refusal(&keys), format!("vas.toml line 4: password_file {name}: {WHY}"), "{text:?}");
+
+        let credentials = tempfile::tempdir().unwrap();
+        std::fs::write(credentials.path().join("vas-camera-a-password"), text).unwrap();
+        let directory = credentials.path().to_str().unwrap();
+        let environment: Environment = [("CREDENTIALS_DIRECTORY", directory)].into_iter().collect();
+        let why = load_with("[[camera]]\nid = \"a\"\nurl = \"rtsp://h/s\"\n", &[], &environment).unwrap_err();
+        assert_eq!(why, format!("credential {directory}/vas-camera-a-password: {WHY}"), "{text:?}");
+    }
+}
+
+#[test]
 fn a_password_in_a_url_is_taken_out_with_a_warning() {
     let text = "[[camera]]\nid = \"a\"\nurl = \"rtsp://u:hunter2@h/s\"\n";
     let warnings = load(text).unwrap().warnings;
