@@ -1,6 +1,6 @@
 //! What may be changed while the camera runs, and the one lock that guards it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::{Shutdown, TcpStream};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -36,6 +36,7 @@ pub const COMMANDS: &str = "\
   power on          listen on the same port again
   auth HOW          ask for another password from now on: basic USER:PASSWORD, digest USER:PASSWORD, or none
   answer STATUS     answer DESCRIBE with this status, such as 403; 200 ends it
+  once STATUS       answer the next DESCRIBE with this status, and only that one; 200 ends it
   redirect URL      send whoever asks DESCRIBE to this address; off ends it
   sdp FAULT         describe a stream that is not there: codec (the other one), audio (no video), empty, garbage; right ends it
   udp HOW           refuse (461) a client that wants UDP, or mute: promise UDP and send nothing by it; on ends both
@@ -96,6 +97,7 @@ enum Command {
     Clock(i64),
     Auth(Option<Auth>),
     Answer(u16),
+    Once(u16),
     Redirect(Option<String>),
     Sdp(Option<SdpFault>),
     Udp(Udp),
@@ -142,6 +144,10 @@ impl Command {
             Ok(permille) if permille <= 1000 => Ok(permille),
             _ => Err(error("a number from 0 to 1000")),
         };
+        let status = || match argument.parse::<u16>() {
+            Ok(status) if (200..=599).contains(&status) => Ok(status),
+            _ => Err(error("a status from 200 to 599")),
+        };
         let parsed = match command {
             "loss" => Command::Loss(permille()?),
             "corrupt" => Command::Corrupt(permille()?),
@@ -160,10 +166,8 @@ impl Command {
                 Ok(ms) if ms <= LONGEST_DELAY_MS => Command::Delay(ms),
                 _ => return Err(error("milliseconds, from 0 to 600000")),
             },
-            "answer" => match argument.parse() {
-                Ok(status) if (200..=599).contains(&status) => Command::Answer(status),
-                _ => return Err(error("a status from 200 to 599")),
-            },
+            "answer" => Command::Answer(status()?),
+            "once" => Command::Once(status()?),
             "redirect" if argument.starts_with("rtsp://") => Command::Redirect(Some(argument.to_owned())),
             "redirect" if argument == "off" => Command::Redirect(None),
             "redirect" => return Err(error("an address that begins with rtsp://, or off")),
@@ -266,6 +270,8 @@ pub(crate) struct Faults {
     pub(crate) mirror: bool,
     /// What DESCRIBE is answered with; 0 as it should be.
     pub(crate) status: u16,
+    /// What the next DESCRIBE is answered with, whatever the others are; 0 as they are.
+    pub(crate) next_status: u16,
 }
 
 /// Names a connection.
@@ -288,6 +294,8 @@ pub(crate) struct State {
     started: Instant,
     has_played: bool,
     connections: HashMap<ConnectionId, TcpStream>,
+    /// Connections whose client was found to be gone, until whoever serves them has heard of it.
+    left: HashSet<ConnectionId>,
     connections_so_far: ConnectionId,
     powered_off: bool,
     /// Nobody listens: `power off` is carried out.
@@ -320,6 +328,7 @@ impl Control {
             port_closed: false,
             has_played: options.pace_from == PaceFrom::Start,
             connections: HashMap::new(),
+            left: HashSet::new(),
             connections_so_far: 0,
             stopping: false,
         };
@@ -344,6 +353,7 @@ impl Control {
                 said = "auth"; // and not the password
             }
             Command::Answer(status) => state.faults.status = if status == 200 { 0 } else { status },
+            Command::Once(status) => state.faults.next_status = if status == 200 { 0 } else { status },
             Command::Redirect(url) => {
                 state.redirect = url;
                 said = "redirect"; // an address may hold a password, too
@@ -411,14 +421,29 @@ impl Control {
         Some(id)
     }
 
-    /// Ends a connection; whoever works for it is woken. False: this camera had ended it before.
+    /// Ends a connection; whoever works for it is woken. False: this camera had ended it before, and its client had not.
     pub(crate) fn remove_connection(&self, id: ConnectionId) -> bool {
-        let removed = self.state().connections.remove(&id);
+        let mut state = self.state();
+        let had_left = state.left.remove(&id);
+        let removed = state.connections.remove(&id);
+        drop(state);
         if let Some(stream) = &removed {
             stream.shutdown(Shutdown::Both).ok();
         }
         self.changed.notify_all();
-        removed.is_some()
+        removed.is_some() || had_left
+    }
+
+    /// What was sent to a client found it gone. Whoever reads from it may hear of that only now, by the end of the connection, which
+    /// this camera seems to have ended then: so it is remembered who did.
+    pub(crate) fn client_left(&self, id: ConnectionId) {
+        let mut state = self.state();
+        if let Some(stream) = state.connections.remove(&id) {
+            state.left.insert(id);
+            stream.shutdown(Shutdown::Both).ok();
+        }
+        drop(state);
+        self.changed.notify_all();
     }
 
     /// A client's session is over, in this way.
@@ -540,12 +565,13 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::TcpListener;
 
     /// A line that each command of the help text takes.
     fn example(command: &str, argument: Option<&str>) -> String {
         let argument = match (command, argument) {
             ("auth", _) => "digest user:password",
-            ("answer", _) => "403",
+            ("answer" | "once", _) => "403",
             ("redirect", _) => "rtsp://127.0.0.1/other",
             ("sdp", _) => "codec",
             ("udp", _) => "mute",
@@ -584,6 +610,21 @@ mod tests {
     }
 
     #[test]
+    fn a_client_that_was_found_gone_by_its_sender_has_left_and_one_that_was_cut_has_not() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let control = Control::new(Vec::new(), &Options::default());
+        let id = control.add_connection(&stream).unwrap();
+        control.client_left(id);
+        assert!(control.remove_connection(id), "by the client");
+        assert!(!control.remove_connection(id), "that is told once");
+        let id = control.add_connection(&stream).unwrap();
+        control.command("drop").unwrap();
+        control.client_left(id);
+        assert!(!control.remove_connection(id), "by the camera, and then nothing could be sent");
+    }
+
+    #[test]
     fn a_command_that_cannot_be_carried_out_says_what_it_needs() {
         let sentence = |line: &str| Command::parse(line, 2).unwrap_err().to_string();
         assert_eq!(sentence("loss 1001"), "command \"loss\" needs a number from 0 to 1000, found \"1001\"");
@@ -600,6 +641,8 @@ mod tests {
         );
         assert_eq!(sentence("power maybe"), "command \"power\" needs on or off, found \"maybe\"");
         assert_eq!(sentence("answer 99"), "command \"answer\" needs a status from 200 to 599, found \"99\"");
+        assert_eq!(sentence("once x"), "command \"once\" needs a status from 200 to 599, found \"x\"");
+        assert_eq!(Command::parse("once 400", 1).unwrap(), Command::Once(400));
         assert_eq!(Command::parse(" jump  -500 ", 1).unwrap(), Command::Jump(-500));
     }
 }

@@ -35,6 +35,7 @@ pub(crate) fn serve(control: &Control, options: &Options, id: ConnectionId, stre
             understood = matches!(session.converse(scope), Ok(()) | Err(MessageError::Io(_)));
             end = session.is_open.then_some(session.torn_down);
         }
+        // Also where the sender found it gone first.
         let ended_by_client = control.remove_connection(id) && understood;
         if let Some(torn_down) = end {
             control.session_ended(match (torn_down, ended_by_client) {
@@ -212,19 +213,23 @@ impl<'env> Session<'env> {
     }
 
     fn describe(&self, request: &Request) -> (Response, Next) {
-        let (description, faults, redirect, credentials) = {
-            let state = self.control.state();
+        let (description, status, is_mirror, redirect, credentials) = {
+            let mut state = self.control.state();
+            let status = match std::mem::take(&mut state.faults.next_status) {
+                0 => state.faults.status,
+                once => once,
+            };
             let credentials = state.auth.as_ref().map(Auth::credentials).unwrap_or_default();
             let clip = &self.control.clips[state.clip];
             let right = sdp::describe(clip, self.options.parameter_sets, state.clock.fps());
             let fault = state.faults.sdp;
             let text = fault.map(|fault| sdp::describe_wrongly(fault, &right, clip.codec())).unwrap_or(right);
-            (text, state.faults, state.redirect.clone(), credentials)
+            (text, status, state.faults.mirror, state.redirect.clone(), credentials)
         };
-        if faults.status != 0 {
-            return (Response::new(&status_line(faults.status), Some(request)), Next::GoOn);
+        if status != 0 {
+            return (Response::new(&status_line(status), Some(request)), Next::GoOn);
         }
-        if faults.mirror {
+        if is_mirror {
             let sent = request.header("Authorization").unwrap_or_default();
             let password = credentials.split_once(':').map_or("", |(_, password)| password);
             let status = format!("404 No {sent} here, nor rtsp://{credentials}@here/ nor {password}");
@@ -291,6 +296,7 @@ impl<'env> Session<'env> {
 /// Code and phrase, as far as the codes that cameras use have one here.
 fn status_line(status: u16) -> String {
     let phrase = match status {
+        400 => "Bad Request",
         401 => "Unauthorized",
         403 => "Forbidden",
         404 => "Stream Not Found",

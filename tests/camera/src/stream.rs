@@ -143,8 +143,15 @@ pub(crate) fn run(control: &Control, options: &Options, id: ConnectionId, output
             state.pictures_on_their_way -= 1;
             state.pictures_sent += u64::from(sent.is_ok());
         }
-        if sent.is_err() {
-            control.remove_connection(id); // half a packet may be out: nothing behind it would be understood
+        if let Err(error) = sent {
+            // Half a packet may be out: nothing behind it would be understood.
+            match error.kind() {
+                // A client that closes with packets unread says so here first, and only then to whoever reads from it.
+                io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => control.client_left(id),
+                _ => {
+                    control.remove_connection(id);
+                }
+            }
             return;
         }
     }

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use vas_test_camera::{Auth, AuthScheme, Clip, Join, Options, Stats, TestCamera};
 
-const WATCHDOG: Duration = Duration::from_secs(20);
+/// When something counts as never, on the slowest machine.
+const WATCHDOG: Duration = Duration::from_secs(60);
 
 /// A clip of so many pictures, key pictures every `gop`. Each slice says the picture's number in its last bytes.
 fn clip_as(name: &str, pictures: u8, gop: u8) -> Clip {
@@ -364,6 +365,15 @@ fn garbage_breaks_the_framing_of_the_connection() {
 }
 
 #[test]
+fn one_bad_answer_is_given_once() {
+    let camera = TestCamera::start(vec![clip(5, 5)], fast()).unwrap();
+    let mut client = Client::connect(&camera);
+    camera.command("once 400").unwrap();
+    assert!(client.ask("DESCRIBE", "").starts_with("RTSP/1.0 400 "));
+    assert!(client.ask("DESCRIBE", "").starts_with("RTSP/1.0 200 OK"));
+}
+
+#[test]
 fn what_a_client_does_wrong_is_answered_with_the_code_of_the_standard() {
     let camera = TestCamera::start(vec![clip(5, 5)], fast()).unwrap();
     let mut client = Client::connect(&camera);
@@ -413,7 +423,8 @@ fn a_client_that_reads_nothing_hinders_neither_others_nor_the_end() {
     Client::play(&camera).pictures(30);
     let start = Instant::now();
     drop(camera);
-    assert!(start.elapsed() < WATCHDOG, "{:?}", start.elapsed());
+    // After thirty seconds a client that reads nothing is given up: the end has not waited for that.
+    assert!(start.elapsed() < Duration::from_secs(25), "{:?}", start.elapsed());
 }
 
 /// Waits until the camera has counted what a client did last.

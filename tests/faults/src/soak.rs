@@ -2,6 +2,7 @@
 //!
 //! What cameras do follows from a seed. Passwords are not changed here: that is a wait of minutes, which `faults` shows.
 
+use crate::canary::{self, Search};
 use crate::figures::Figures;
 use crate::runner::{INTERRUPTED, interruption};
 use crate::stage::{Library, Why};
@@ -14,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use vas_e2e::scene::Scene;
 use vas_e2e::server::{self, Server};
-use vas_test_camera::{Clip, Options as CameraOptions, TestCamera};
+use vas_test_camera::{Auth, AuthScheme, Clip, Options as CameraOptions, TestCamera};
 
 /// A low rate of small pictures: sixteen of these leave a machine of two processors something to do besides.
 const FPS: f64 = 12.5;
@@ -27,13 +28,15 @@ const TOLD_EVERY: Duration = Duration::from_secs(60);
 const WARM_UP: f64 = 0.2;
 /// The longest wait of a camera that was lost again and again is a minute; and then it has to connect.
 const LIVE_AGAIN: Duration = Duration::from_secs(150);
-const STOP_LIMIT: Duration = Duration::from_secs(10);
+const STOP_LIMIT: Duration = Duration::from_secs(30);
 
 /// What "flat" means: resident memory may grow by a tenth and by what a heap of many threads moves, descriptors by the files of
 /// a reader or two, threads not at all.
 const RSS_PERCENT: u64 = 10;
 const RSS_MOVES_KB: u64 = 8 * 1024;
 const FDS_MOVE: u64 = 4;
+/// What a session of retina's has open beyond one of FFmpeg's: a camera that may have either is not counted at the same one twice.
+const FDS_OF_RETINA: u64 = 4;
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -70,6 +73,16 @@ const FAULTS: &[(&str, &[&str], &[&str])] = &[
     ("loss", &["loss 50"], &["loss 0"]),
     ("reordered", &["reorder 100"], &["reorder 0"]),
 ];
+
+/// Whose client the camera of this place is talked with: all three, ...
+fn client(index: usize) -> &'static str {
+    ["ffmpeg", "retina", "auto"][index % 3]
+}
+
+/// ... each of them both ways.
+fn is_udp(index: usize) -> bool {
+    index % 4 >= 2
+}
 
 struct Camera {
     id: String,
@@ -117,7 +130,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
     let interrupted = interruption()?;
     let library = Library::default();
     let wanted = |why: Why| match why {
-        Why::Failed(why) | Why::Skipped(why) => why,
+        Why::Failed(why) | Why::Late(why) | Why::Skipped(why) => why,
         Why::Interrupted => "interrupted".into(),
     };
     let mut clips: Vec<Clip> = Vec::new();
@@ -130,17 +143,20 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
     let mut config =
         format!("[export]\nslots = {SLOTS}\n[defaults]\nopen_timeout_ms = 2000\nframe_timeout_ms = 2000\n");
     let mut cameras = Vec::new();
-    for index in 0..options.cameras {
+    let (user, password) = (canary::USER, canary::password());
+    for index in 0..usize::from(options.cameras) {
         let id = format!("soak-{index:02}");
+        let scheme = if index % 2 == 0 { AuthScheme::Digest } else { AuthScheme::Basic };
+        let auth = Some(Auth::new(scheme, &format!("{user}:{password}"))?);
         let camera = TestCamera::start(
             clips.clone(),
-            CameraOptions { fps: FPS, rtcp_interval_ms: 500, ..CameraOptions::default() },
+            CameraOptions { fps: FPS, rtcp_interval_ms: 500, auth, ..CameraOptions::default() },
         )?;
-        // Both clients, both ways; readers at every other camera.
-        let client = if index % 2 == 0 { "ffmpeg" } else { "retina" };
-        let transport = if index % 4 < 2 { "tcp" } else { "udp" };
+        // Readers at every other camera.
+        let (client, transport) = (client(index), if is_udp(index) { "udp" } else { "tcp" });
         config += &server::camera(&id, &camera.url());
         config += &format!("rtsp_client = {client:?}\ntransport = {transport:?}\n");
+        config += &format!("username = {user:?}\npassword = {password:?}\n");
         let watch = (index / 2 % 2 == 0).then(|| Watch::start(&scene.base(), &id));
         cameras.push(Camera { id, camera, fault: None, watch });
     }
@@ -211,8 +227,7 @@ impl Soak<'_> {
         let index = self.random.usize(0..self.cameras.len());
         let fault = self.random.usize(0..FAULTS.len());
         let seconds = self.random.f64() * 7.0 + 1.0;
-        let is_udp = index % 4 >= 2;
-        if !is_udp && matches!(FAULTS[fault].0, "loss" | "reordered") {
+        if !is_udp(index) && matches!(FAULTS[fault].0, "loss" | "reordered") {
             return Ok(());
         }
         if index / 2 % 2 == 1 {
@@ -221,7 +236,11 @@ impl Soak<'_> {
             let camera = &mut self.cameras[index];
             camera.watch = match camera.watch.take() {
                 Some(_) => None,
-                None => Some(Watch::start(&base, &camera.id)),
+                None => {
+                    // It begins with the newest frame, which the reader before it may have seen.
+                    self.last[index] = 0;
+                    Some(Watch::start(&base, &camera.id))
+                }
             };
             self.counts.readers += 1;
         }
@@ -322,6 +341,9 @@ impl Soak<'_> {
         let minutes = self.started.elapsed().as_secs_f64() / 60.0;
         let reconnects = self.reconnects();
         let Self { server, scene, cameras, counts, .. } = self;
+        let mut search = Search::default();
+        search.process(server.id());
+        search.folder(&scene.base(), &[]);
         let asked = Instant::now();
         server.signal(Signal::TERM);
         let ended = server.wait();
@@ -337,6 +359,8 @@ impl Soak<'_> {
         let left = scene.exported_files().len();
         let abandoned = sum(|stats| stats.abandoned);
         let panics = ended.stderr.matches("panicked").count();
+        search.bytes("standard output", ended.stdout.as_bytes());
+        search.bytes("standard error", ended.stderr.as_bytes());
         println!("after {minutes:.1} minutes:");
         println!("  faults                 {}", counts.faults);
         println!("  reconnects             {reconnects}");
@@ -356,19 +380,22 @@ impl Soak<'_> {
         println!("  torn or wrong frames   {}, not rising: {}", counts.wrong, counts.backwards);
         println!("  lines in the log       {}", ended.stderr.lines().count());
         println!("  files left             {left}");
+        let (files, bytes, hits) = (search.files, search.bytes, &search.hits);
+        println!("  canary                 searched {files} files, {bytes} bytes: {} hits", hits.len());
         println!("  SIGTERM to the end     {:.2} s", took.as_secs_f64());
         let mut problems = Vec::new();
         if let (Some(start), Some(end)) = (at_start, at_end) {
+            let may_change = (0..cameras.len()).filter(|&at| client(at) == "auto" && !is_udp(at)).count();
+            let most_fds = start.fds + FDS_MOVE + may_change as u64 * FDS_OF_RETINA;
             let most_kb = start.rss_kb + start.rss_kb * RSS_PERCENT / 100 + RSS_MOVES_KB;
             println!("                         start      end    bound");
             println!("  resident, kB        {:>8} {:>8} {most_kb:>8}", start.rss_kb, end.rss_kb);
-            println!("  descriptors         {:>8} {:>8} {:>8}", start.fds, end.fds, start.fds + FDS_MOVE);
+            println!("  descriptors         {:>8} {:>8} {most_fds:>8}", start.fds, end.fds);
             println!("  threads             {:>8} {:>8} {:>8}", start.threads, end.threads, start.threads);
             problems.extend([
                 (end.rss_kb > most_kb)
                     .then(|| format!("memory grew from {} kB to {}", start.rss_kb, end.rss_kb)),
-                (end.fds > start.fds + FDS_MOVE)
-                    .then(|| format!("descriptors grew from {} to {}", start.fds, end.fds)),
+                (end.fds > most_fds).then(|| format!("descriptors grew from {} to {}", start.fds, end.fds)),
                 (end.threads > start.threads)
                     .then(|| format!("threads grew from {} to {}", start.threads, end.threads)),
             ]);
@@ -380,6 +407,7 @@ impl Soak<'_> {
             (counts.backwards > 0).then(|| format!("{} frames whose number did not rise", counts.backwards)),
             (counts.seen == 0).then(|| "readers saw no frame at all".to_owned()),
             (left > 0).then(|| format!("{left} files are left")),
+            (!hits.is_empty()).then(|| format!("the password is shown: {}", hits.join(", "))),
             (abandoned > 0).then(|| format!("{abandoned} sessions got no TEARDOWN")),
             (ended.code() != Some(0))
                 .then(|| format!("the server ended with {}: {}", ended.status, ended.stderr)),
