@@ -4,10 +4,54 @@ tls_front.py CERTIFICATE KEY PORT: prints READY and its own port, then passes ev
 Ends when standard input ends.
 """
 
+import select
 import socket
 import ssl
 import sys
 import threading
+
+
+class Encrypted:
+    """A TLS connection that one thread reads while another one writes.
+
+    OpenSSL wants one call at a time for a connection, and Python lets go of its own lock during each. So there is a lock for every
+    call, and no call ever blocks: what waits, waits without the lock.
+    """
+
+    # Should the other thread's call have taken what this one waits for off the socket, it asks again.
+    LONGEST_WAIT_S = 1
+
+    def __init__(self, connection):
+        connection.setblocking(False)
+        self.connection = connection
+        self.lock = threading.Lock()
+        self.is_over = False
+
+    def call(self, what):
+        while True:
+            try:
+                with self.lock:
+                    if self.is_over:
+                        raise ConnectionAbortedError("the other side has ended")
+                    return what()
+            except ssl.SSLWantReadError:
+                select.select([self.connection], [], [], self.LONGEST_WAIT_S)
+            except ssl.SSLWantWriteError:
+                select.select([], [self.connection], [], self.LONGEST_WAIT_S)
+
+    def recv(self, most):
+        return self.call(lambda: self.connection.recv(most))
+
+    def sendall(self, data):
+        rest = memoryview(data)
+        while rest:
+            sent = self.call(lambda: self.connection.send(rest))
+            rest = rest[sent:]
+
+    def shutdown(self, how):
+        with self.lock:
+            self.is_over = True
+            self.connection.shutdown(how)
 
 
 def pass_on(source, target):
@@ -33,7 +77,7 @@ def serve(client, context, port):
     except OSError:
         client.close()
         return
-    # One thread reads while the other one writes: OpenSSL allows that on one connection only under its lock, which Python holds.
+    client = Encrypted(client)
     threading.Thread(target=pass_on, args=(client, camera), daemon=True).start()
     pass_on(camera, client)
 

@@ -627,7 +627,7 @@ fn another_thread_tells_readers_of_a_stall_and_knows_who_is_there_and_what_the_f
         watchdog.join().unwrap();
     });
     camera.set_source_state(SourceState::Live);
-    assert_eq!(word_u32(&meta, STATE), LIVE);
+    until("live", || (word_u32(&meta, STATE) == LIVE).then_some(()));
     // Two heartbeats later, at which the library's thread tells the state again.
     for _ in 0..2 {
         let beat = word_u64(&meta, HEARTBEAT);

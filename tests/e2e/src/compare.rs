@@ -67,17 +67,27 @@ pub fn compare(frames: &[Frame], pictures: &[String], plays: Plays) -> Result<()
     Err(why)
 }
 
-/// As [`compare`], for tests.
+/// As [`compare`], with all frames behind what is not as it should be.
 ///
-/// # Panics
-/// When anything is not as it should be.
-pub fn assert_same(frames: &[Frame], pictures: &[String], plays: Plays) {
-    if let Err(why) = compare(frames, pictures, plays) {
+/// # Errors
+/// As [`compare`].
+pub fn same(frames: &[Frame], pictures: &[String], plays: Plays) -> Result<(), String> {
+    compare(frames, pictures, plays).map_err(|why| {
         let told: Vec<String> = frames
             .iter()
             .map(|frame| format!("{} +{} {}", frame.frame_id, frame.skipped, frame.md5))
             .collect();
-        panic!("{why}; {} frames:\n{}", frames.len(), told.join("\n"));
+        format!("{why}; {} frames:\n{}", frames.len(), told.join("\n"))
+    })
+}
+
+/// As [`same`], for tests.
+///
+/// # Panics
+/// When anything is not as it should be.
+pub fn assert_same(frames: &[Frame], pictures: &[String], plays: Plays) {
+    if let Err(why) = same(frames, pictures, plays) {
+        panic!("{why}");
     }
 }
 

@@ -50,6 +50,42 @@ pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
+/// Datagrams that the kernel threw away since this machine's start because the buffer of a socket had no room for them, whichever process
+/// they were for.
+///
+/// # Panics
+/// When the kernel does not say.
+#[must_use]
+pub fn datagrams_without_room() -> u64 {
+    let text = std::fs::read_to_string("/proc/net/snmp").expect("read /proc/net/snmp");
+    // A line of names, and behind it one of numbers.
+    let mut lines = text.lines().filter_map(|line| line.strip_prefix("Udp: "));
+    let (names, numbers) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
+    let mut fields = names.split(' ').zip(numbers.split(' '));
+    let found = fields.find(|(name, _)| *name == "RcvbufErrors");
+    found.and_then(|(_, number)| number.parse().ok()).expect("RcvbufErrors among the numbers of UDP")
+}
+
+/// Plays something over UDP until it goes well. Whoever gets no processor for some tenths of a second has what the kernel's buffer holds
+/// and no more: where that is what went wrong, which the kernel counts, it is played once more. Anything else is told at once.
+///
+/// # Panics
+/// With what went wrong, when it was not for want of room, or ten times in a row.
+pub fn over_udp(mut play: impl FnMut() -> Result<(), String>) {
+    const TRIES: usize = 10;
+    for number in 1..=TRIES {
+        let before = datagrams_without_room();
+        let Err(why) = play() else { return };
+        let thrown_away = datagrams_without_room() - before;
+        assert!(
+            thrown_away > 0 && number < TRIES,
+            "{thrown_away} datagrams without room, try {number}: {why}"
+        );
+        let sentence = why.lines().next().unwrap_or_default();
+        println!("try {number}: {thrown_away} datagrams found no room; once more, for {sentence}");
+    }
+}
+
 pub use vas_test_support::skipped as skip;
 
 /// Gives the value, or skips the test that it stands in.

@@ -94,9 +94,19 @@ impl Output {
 
     /// As [`Output::line_with`], beginning with the line of this number.
     pub fn line_with_from(&self, first: usize, words: &str) -> String {
+        self.find(first, &[words])
+    }
+
+    /// As [`Output::line_with`], the first line that holds all of these.
+    #[must_use]
+    pub fn line_with_all(&self, words: &[&str]) -> String {
+        self.find(0, words)
+    }
+
+    fn find(&self, first: usize, words: &[&str]) -> String {
         (first..)
             .map_while(|index| self.line(index))
-            .find(|line| line.contains(words))
+            .find(|line| words.iter().all(|part| line.contains(*part)))
             .unwrap_or_else(|| panic!("ended without saying {words:?}; said was:\n{}", self.so_far()))
     }
 

@@ -158,6 +158,14 @@ impl Watch {
         self.next = self.process.stdout.lines_so_far();
     }
 
+    /// The next `count` frames of those that the server decoded behind that moment of CLOCK_MONOTONIC. What was decoded before may be
+    /// told later than that: it stands in the pipe for as long as nobody has a processor for it.
+    pub fn frames_after(&mut self, moment_ns: u64, count: usize) -> Vec<Frame> {
+        let mut frames = vec![self.until_frame(|frame| frame.timestamp_ns > moment_ns)];
+        frames.extend(self.frames(count.saturating_sub(1)));
+        frames
+    }
+
     /// Whether it has a file mapped whose path ends like this.
     #[must_use]
     pub fn has_mapped(&self, end: &str) -> bool {

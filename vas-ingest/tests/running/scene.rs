@@ -3,12 +3,15 @@
 use rustix::process::Signal;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
 /// Nothing here takes longer, on the slowest machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Nobody listens there, and no port that a system hands out is that one: of a free port another test makes its own.
+pub(crate) const CLOSED: &str = "127.0.0.1:1";
 
 /// The program, without what the environment of the test may say to it.
 pub(crate) fn program() -> Command {
@@ -45,6 +48,34 @@ pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
+/// Runs it to its end, which comes in time: its exit code, and what it said.
+pub(crate) fn ended(command: &mut Command) -> (Option<i32>, String) {
+    let mut program = Running::start(command);
+    (program.wait(), program.log())
+}
+
+/// As [`ended`], again if these words are not in what it said: the last ones are lost where it gets no processor for longer than its end
+/// may take.
+pub(crate) fn ended_saying(words: &str, command: &mut Command) -> (Option<i32>, String) {
+    let mut program = ended(command);
+    for _ in 0..4 {
+        if program.1.contains(words) {
+            break;
+        }
+        program = ended(command);
+    }
+    program
+}
+
+/// Moving pictures, 25 a second, by the ffmpeg program.
+fn make_clip(file: &Path, seconds: u32) -> std::io::Result<Output> {
+    let pictures = format!("testsrc2=s=160x120:r=25:d={seconds}");
+    Command::new("ffmpeg")
+        .args(["-v", "error", "-f", "lavfi", "-i", &pictures, "-c:v", "libx264", "-pix_fmt", "yuv420p"])
+        .arg(file)
+        .output()
+}
+
 /// A directory with a clip and a configuration.
 pub(crate) struct Scene {
     directory: tempfile::TempDir,
@@ -54,12 +85,7 @@ impl Scene {
     /// None, and the reason on stderr, if there is no ffmpeg program.
     pub(crate) fn new() -> Option<Self> {
         let directory = tempfile::tempdir().unwrap();
-        let made = Command::new("ffmpeg")
-            .args(["-v", "error", "-f", "lavfi", "-i", "testsrc2=s=160x120:r=25:d=1"])
-            .args(["-c:v", "libx264", "-pix_fmt", "yuv420p"])
-            .arg(directory.path().join("clip.mp4"))
-            .output();
-        match made {
+        match make_clip(&directory.path().join("clip.mp4"), 1) {
             Ok(output) => assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr)),
             Err(why) => {
                 vas_test_support::skipped(&format!("no clip, the ffmpeg program cannot be started: {why}"));
@@ -67,6 +93,12 @@ impl Scene {
             }
         }
         Some(Self { directory })
+    }
+
+    /// Another clip, beside the one of a second.
+    pub(crate) fn add_clip(&self, name: &str, seconds: u32) {
+        let made = make_clip(&self.path(name), seconds).unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -134,14 +166,21 @@ pub(crate) struct Running {
 impl Running {
     pub(crate) fn start(command: &mut Command) -> Self {
         let mut child = command.spawn().unwrap();
-        let stderr = BufReader::new(child.stderr.take().unwrap());
         let (sender, lines) = mpsc::channel();
-        std::thread::spawn(move || {
-            for line in stderr.lines().map_while(Result::ok) {
-                let _ = sender.send(line);
-            }
-        });
+        // Unless it was sent elsewhere: then there are no lines.
+        if let Some(stderr) = child.stderr.take() {
+            std::thread::spawn(move || {
+                for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                    let _ = sender.send(line);
+                }
+            });
+        }
         Self { child, lines, seen: Vec::new() }
+    }
+
+    /// What it prints, for whoever wants to read it.
+    pub(crate) fn stdout(&mut self) -> ChildStdout {
+        self.child.stdout.take().unwrap()
     }
 
     pub(crate) fn pid(&self) -> u32 {

@@ -79,8 +79,9 @@ fn https_with_a_certificate_that_nobody_signed_is_played_only_where_that_was_sai
     let mut watch = Watch::start(&scene, "front");
     let server = Server::start(&scene, &config);
     assert_same(&watch.frames(20), &right, Plays::RoundAndRound);
-    let told = server.stderr.line_with("trying again in");
-    assert!(told.contains("camera{id=strict}") && told.to_lowercase().contains("certificate"), "{told}");
+    // Of the other one too, should it be lost on a busy machine.
+    let told = server.stderr.line_with_all(&["camera{id=strict}", "trying again in"]);
+    assert!(told.to_lowercase().contains("certificate"), "{told}");
     let warned = server.stderr.line_with("tls_verify is false");
     assert!(warned.contains("camera front: "), "{warned}");
     server.stop_well();
@@ -99,7 +100,7 @@ fn rtsps_is_played_where_it_was_said_that_nobody_checks_the_certificate() {
     let server = Server::start(&scene, &config);
     assert_same(&watch.frames(40), &right, Plays::RoundAndRound);
     // This FFmpeg cannot check it, and says so; a newer one checks it, and finds that nobody has signed it.
-    let told = server.stderr.line_with("trying again in");
-    assert!(told.contains("camera{id=strict}") && told.contains("certificate"), "{told}");
+    let told = server.stderr.line_with_all(&["camera{id=strict}", "trying again in"]);
+    assert!(told.contains("certificate"), "{told}");
     server.stop_well();
 }

@@ -50,24 +50,37 @@ fn a_camera_that_freezes_is_stalled_for_its_readers_while_its_connection_stands(
     let scene = Scene::new();
     let mut rtsp = Camera::start(&[&clip]);
     let mut watch = Watch::start(&scene, "front");
-    let config = format!("[server]\nstatus_file = \"status.json\"\n{}", camera("front", rtsp.url()));
+    let front = camera("front", rtsp.url());
+    let config = format!("[server]\nstatus_file = \"status.json\"\n{front}frame_timeout_ms = 120000\n");
     let server = Server::start(&scene, &config);
     let _ = watch.frames(30);
 
-    // RTSP and RTCP stay alive, and the connection is given up after ten seconds only.
+    // RTSP and RTCP stay alive, and the connection is given up after two minutes only.
     let _ = rtsp.freeze();
     let _ = watch.frames_until_state("stalled");
     let told = server.stderr.line_with("connected, but no frame for");
     assert!(told.contains("WARN camera{id=front}: ") && told.ends_with("s: stalled"), "{told}");
+    // A server that has no processor may not have come to write it yet.
+    let status = || std::fs::read_to_string(scene.files().join("status.json")).unwrap_or_default();
     until("the status says so", || {
-        let status = std::fs::read_to_string(scene.files().join("status.json")).expect("a status");
-        status.contains("\"reason\": \"connected, but no frame for ").then_some(())
+        status().contains("\"reason\": \"connected, but no frame for ").then_some(())
     });
     rtsp.command("resume");
     let _ = watch.frames(30);
     let _ = server.stderr.line_with("frames come again, after ");
+    let counters = until("the stall is counted", || {
+        let status: serde_json::Value = serde_json::from_str(&status()).ok()?;
+        let counters = &status["cameras"][0]["counters"];
+        // More than one where the machine stood still too.
+        (counters["stalls"].as_u64() > Some(0)).then(|| counters.clone())
+    });
+    assert_eq!(counters["reconnects"], 0, "{counters}");
     let (ended, _) = server.stop();
-    assert!(ended.stderr.contains(" 0 reconnects, 1 stalls"), "{}", ended.stderr);
+    // A server's last words are lost where it gets no processor for longer than its end may take.
+    if let Some(total) = ended.stderr.lines().find(|line| line.contains("ended; ")) {
+        assert!(total.contains(" 0 reconnects, ") && !total.contains(" 0 stalls"), "{}", ended.stderr);
+    }
+    assert!(!ended.stderr.contains("trying again in"), "{}", ended.stderr);
     assert_eq!(ended.stderr.matches("live: ").count(), 1, "it was connected once: {}", ended.stderr);
 }
 
@@ -80,9 +93,9 @@ fn a_camera_that_changes_its_codec_is_connected_again_and_that_is_told() {
     let server = Server::start(&scene, &camera("front", rtsp.url()));
     let _ = watch.frames(30);
     let first = server.stderr.line_with("live: ");
-    rtsp.command("clip 1");
-    let mut lines = server.stderr.line_with("trying again in");
     let seen = server.stderr.lines_so_far();
+    rtsp.command("clip 1");
+    let mut lines = server.stderr.line_with_from(seen, "trying again in");
     let _ = watch.frames(30);
     lines.push_str(&server.stderr.line_with_from(seen, "live: "));
     assert!(first.contains(", h264 ") && lines.contains(", hevc "), "{first} {lines}");
@@ -171,11 +184,11 @@ fn a_dead_camera_does_not_disturb_the_one_beside_it() {
     let scene = Scene::new();
     let rtsp = Camera::start(&[&clip]);
     let silent = SilentHost::start();
-    // A port where nobody listens any more.
-    let closed = SilentHost::start().url();
+    // A port where nobody listens, and that no system hands out: of a free one another test may make its camera's.
+    let closed = "rtsp://127.0.0.1:1/cam";
     // A server that waited for the silent one would wait ten minutes.
     let silent = camera("silent", &silent.url()) + "open_timeout_ms = 600000\n";
-    let config = [camera("front", rtsp.url()), silent, camera("closed", &closed)].concat();
+    let config = [camera("front", rtsp.url()), silent, camera("closed", closed)].concat();
     let mut watch = Watch::start(&scene, "front");
     let server = Server::start(&scene, &config);
     assert_same(&watch.frames(75), &pictures, Plays::RoundAndRound);
