@@ -14,8 +14,15 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Nobody listens there, and no port that a system hands out is that one: of a free port another test makes its own.
 const CLOSED: &str = "127.0.0.1:1";
 
+/// A program that heeds signals, whatever these tests were started from: below nohup, or in a shell's background, some are ignored.
+fn undisturbed(program: &str) -> Command {
+    let mut command = Command::new("/usr/bin/env");
+    command.args(["--default-signal=HUP,INT,QUIT,TERM", program]);
+    command
+}
+
 fn program() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_vas-ingest"));
+    let mut command = undisturbed(env!("CARGO_BIN_EXE_vas-ingest"));
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         if text.starts_with("VAS_") || text.starts_with("AI_FRAME_") || text == "RUST_BACKTRACE" {
@@ -415,7 +422,7 @@ fn reloadable(directory: &Path, answer: &str) -> (Running, PathBuf) {
     let status = directory.join("status.json");
     let script = "trap 'cp \"$0.answer\" \"$0.new\" && mv \"$0.new\" \"$0\"; echo HUP >&2' HUP; \
                   echo READY >&2; while :; do sleep 0.02; done";
-    let mut command = Command::new("sh");
+    let mut command = undisturbed("sh");
     command
         .arg("-c")
         .arg(script)
