@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// How long CI fuzzes each target: long enough to go through every seed and notice a target that falls over.
-const FUZZ_SECONDS: u64 = 60;
+const FUZZ_SECONDS: u64 = 40;
 
 /// How a step ended when it did not fail.
 pub(crate) enum Verdict {
