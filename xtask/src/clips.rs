@@ -18,6 +18,7 @@
 //! | `odd_641x479.avi` | a file with MPEG-4 part 2, 641x479, 2 s |
 //! | `yard.mp4` | a small H.264 file, 320x240, 3 s |
 //! | `yard.h264` | the same coded pictures as Annex-B |
+//! | `yard.mjpeg` | JPEG pictures as RTP carries them (RFC 2435), 320x240, 2 s |
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -130,6 +131,13 @@ const CLIPS: &[Clip] = &[
         recipe: Recipe::Copy {
             from: "yard.mp4",
             words: "-map 0:v:0 -c:v copy -bsf:v h264_mp4toannexb,h264_metadata=aud=insert -f h264",
+        },
+    },
+    Clip {
+        name: "yard.mjpeg",
+        recipe: Recipe::Draw {
+            filter: "testsrc2=s=320x240:r=25,scale=out_range=full,format=yuvj420p",
+            encode: "-t 2 -c:v mjpeg -huffman default -q:v 4 -threads 1 -f mjpeg",
         },
     },
     Clip { name: REAL_CLIP, recipe: Recipe::RealClip },

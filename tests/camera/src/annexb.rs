@@ -11,6 +11,8 @@ pub enum Codec {
     H264,
     /// H.265, also called HEVC.
     H265,
+    /// JPEG pictures, one behind the other: no Annex-B, and each of them is its own only unit.
+    Jpeg,
 }
 
 impl Codec {
@@ -19,15 +21,17 @@ impl Codec {
         match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
             "h264" | "264" | "avc" => Some(Codec::H264),
             "h265" | "265" | "hevc" => Some(Codec::H265),
+            "mjpeg" => Some(Codec::Jpeg),
             _ => None,
         }
     }
 
-    /// How RTP names it (the encoding name of RFC 6184 and RFC 7798).
+    /// How RTP names it (the encoding name of RFC 6184, RFC 7798 and RFC 2435).
     pub fn rtp_name(self) -> &'static str {
         match self {
             Codec::H264 => "H264",
             Codec::H265 => "H265",
+            Codec::Jpeg => "JPEG",
         }
     }
 
@@ -36,6 +40,7 @@ impl Codec {
         match self {
             Codec::H264 => 1,
             Codec::H265 => 2,
+            Codec::Jpeg => 0,
         }
     }
 
@@ -44,6 +49,7 @@ impl Codec {
         match self {
             Codec::H264 => nal[0] & 0x1F,
             Codec::H265 => (nal[0] >> 1) & 0x3F,
+            Codec::Jpeg => 0,
         }
     }
 
@@ -52,7 +58,7 @@ impl Codec {
         match (self, self.nal_type(nal)) {
             (Codec::H264, 9) | (Codec::H265, 35) => NalRole::Delimiter,
             (Codec::H264, 7 | 8) | (Codec::H265, 32..=34) => NalRole::ParameterSet,
-            (Codec::H264, 1..=5) | (Codec::H265, 0..=31) => NalRole::Slice,
+            (Codec::H264, 1..=5) | (Codec::H265, 0..=31) | (Codec::Jpeg, _) => NalRole::Slice,
             (Codec::H264, 6 | 14..=18) | (Codec::H265, 39 | 41..=44 | 48..=55) => NalRole::BeforeSlices,
             _ => NalRole::AfterSlices,
         }
@@ -63,6 +69,7 @@ impl Codec {
         match self {
             Codec::H264 => self.nal_type(nal) == 5,
             Codec::H265 => (16..=21).contains(&self.nal_type(nal)),
+            Codec::Jpeg => true,
         }
     }
 

@@ -1,8 +1,9 @@
-//! A clip: the pictures of an Annex-B file, ready to be sent.
+//! A clip: the pictures of an Annex-B file, or JPEG pictures one behind the other, ready to be sent.
 
 use std::path::{Path, PathBuf};
 
 use crate::annexb::{Codec, NalRole, access_units, nal_units};
+use crate::jpeg::Jpeg;
 use crate::order::presentation_deltas;
 
 /// A video clip in memory.
@@ -16,7 +17,7 @@ pub struct Clip {
 /// One picture (access unit) in the order of transmission.
 #[derive(Debug, Clone)]
 pub(crate) struct Picture {
-    /// NAL units without start codes and without the delimiter.
+    /// NAL units without start codes and without the delimiter; or the one JPEG picture.
     pub(crate) nals: Vec<Vec<u8>>,
     /// A decoder can begin here.
     pub(crate) is_random_access: bool,
@@ -28,7 +29,7 @@ pub(crate) struct Picture {
 #[derive(Debug, thiserror::Error)]
 pub enum ClipError {
     /// The name does not tell the codec.
-    #[error("clip {}: the name must end in .h264 or .h265, which is how the codec is known", .path.display())]
+    #[error("clip {}: the name must end in .h264, .h265 or .mjpeg, which is how the codec is known", .path.display())]
     UnknownCodec {
         /// The file.
         path: PathBuf,
@@ -52,6 +53,17 @@ pub enum ClipError {
         /// What its name promised.
         codec: Codec,
     },
+    /// There is something in it that is no JPEG picture, or none that RTP carries.
+    #[error(
+        "clip {}: picture {picture} is no JPEG that RTP carries (ffmpeg -i VIDEO -c:v mjpeg -pix_fmt yuvj420p -huffman default)",
+        .path.display()
+    )]
+    NotJpeg {
+        /// The file.
+        path: PathBuf,
+        /// Which one, from 0.
+        picture: usize,
+    },
     /// A client could not decode its beginning.
     #[error("clip {}: it must begin with parameter sets and a key picture (IDR), so that it can be decoded from its start", .path.display())]
     NoKeyAtStart {
@@ -61,13 +73,32 @@ pub enum ClipError {
 }
 
 impl Clip {
-    /// Reads a clip from a file ending in `.h264` or `.h265`.
+    /// Reads a clip from a file ending in `.h264`, `.h265` or `.mjpeg`.
     pub fn load(path: &Path) -> Result<Clip, ClipError> {
         let codec =
             Codec::of_path(path).ok_or_else(|| ClipError::UnknownCodec { path: path.to_path_buf() })?;
         let bytes =
             std::fs::read(path).map_err(|source| ClipError::Read { path: path.to_path_buf(), source })?;
-        Clip::parse(codec, &bytes, path)
+        match codec {
+            Codec::Jpeg => Clip::parse_jpeg(&bytes, path),
+            Codec::H264 | Codec::H265 => Clip::parse(codec, &bytes, path),
+        }
+    }
+
+    fn parse_jpeg(bytes: &[u8], path: &Path) -> Result<Clip, ClipError> {
+        let (codec, mut pictures, mut rest) = (Codec::Jpeg, Vec::new(), bytes);
+        while !rest.is_empty() {
+            let Some(jpeg) = Jpeg::first_of(rest) else {
+                return Err(ClipError::NotJpeg { path: path.to_path_buf(), picture: pictures.len() });
+            };
+            let nals = vec![jpeg.whole.to_vec()];
+            pictures.push(Picture { nals, is_random_access: true, presentation_delta: 0 });
+            rest = &rest[jpeg.whole.len()..];
+        }
+        if pictures.is_empty() {
+            return Err(ClipError::NoPicture { path: path.to_path_buf(), codec });
+        }
+        Ok(Clip { codec, pictures, parameter_sets: Vec::new() })
     }
 
     fn parse(codec: Codec, bytes: &[u8], path: &Path) -> Result<Clip, ClipError> {
@@ -152,6 +183,10 @@ mod tests {
         );
         let missing = Clip::load("no/such/clip.h265".as_ref()).unwrap_err().to_string();
         assert!(missing.starts_with("read clip no/such/clip.h265: "), "{missing}");
-        assert!(Clip::load("clip.mp4".as_ref()).unwrap_err().to_string().contains(".h264 or .h265"));
+        assert!(Clip::load("clip.mp4".as_ref()).unwrap_err().to_string().contains(".h264, .h265 or .mjpeg"));
+        let path = Path::new("x.mjpeg");
+        let none = Clip::parse_jpeg(b"no picture", path).unwrap_err().to_string();
+        assert!(none.starts_with("clip x.mjpeg: picture 0 is no JPEG that RTP carries"), "{none}");
+        assert!(matches!(Clip::parse_jpeg(&[], path), Err(ClipError::NoPicture { .. })));
     }
 }

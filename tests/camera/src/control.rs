@@ -5,7 +5,7 @@ use std::net::{Shutdown, TcpStream};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::auth::{Auth, AuthScheme};
+use crate::auth::{Auth, AuthScheme, fresh_nonce};
 use crate::clip::Clip;
 use crate::clock::Clock;
 use crate::sdp::SdpFault;
@@ -29,6 +29,7 @@ pub const COMMANDS: &str = "\
   ssrc              every playing client gets another SSRC and other sequence numbers from now on
   cut               the next large picture ends in the midst of a fragmented unit, with no gap in the sequence numbers
   tear              the next large picture has another RTP timestamp behind its first fragment
+  sever             the bytes of the next large picture end halfway, and the connection with them (not by UDP)
   garbage           send 512 bytes that mean nothing to every playing client
   refuse            close new connections as soon as they are accepted
   accept            end refuse
@@ -90,6 +91,7 @@ enum Command {
     Ssrc,
     Cut,
     Tear,
+    Sever,
     Claim(Claim),
     Nonces(bool),
     Refuse(bool),
@@ -223,6 +225,7 @@ impl Command {
             "ssrc" => Command::Ssrc,
             "cut" => Command::Cut,
             "tear" => Command::Tear,
+            "sever" => Command::Sever,
             "refuse" => Command::Refuse(true),
             "accept" => Command::Refuse(false),
             "stats" => Command::Stats,
@@ -261,6 +264,7 @@ pub(crate) struct Faults {
     pub(crate) ssrcs: u64,
     pub(crate) cuts: u64,
     pub(crate) tears: u64,
+    pub(crate) severs: u64,
     pub(crate) claim: Claim,
     pub(crate) nonces: bool,
     pub(crate) udp: Udp,
@@ -307,6 +311,8 @@ pub(crate) struct State {
 #[derive(Debug)]
 pub(crate) struct Control {
     pub(crate) clips: Vec<Clip>,
+    /// Of all who ask by HTTP.
+    pub(crate) nonce: String,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -332,7 +338,7 @@ impl Control {
             connections_so_far: 0,
             stopping: false,
         };
-        Control { clips, state: Mutex::new(state), changed: Condvar::new() }
+        Control { clips, nonce: fresh_nonce(), state: Mutex::new(state), changed: Condvar::new() }
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
@@ -383,6 +389,7 @@ impl Control {
             Command::Ssrc => state.faults.ssrcs += 1,
             Command::Cut => state.faults.cuts += 1,
             Command::Tear => state.faults.tears += 1,
+            Command::Sever => state.faults.severs += 1,
             Command::Claim(claim) => state.faults.claim = claim,
             Command::Nonces(on) => state.faults.nonces = on,
             Command::Refuse(refuse) => state.faults.refuse = refuse,

@@ -1,5 +1,5 @@
-//! An RTSP camera for tests and demos: it plays H.264 and H.265 clips (Annex-B files) round and round as a live stream,
-//! and misbehaves on demand.
+//! An RTSP camera for tests and demos: it plays H.264 and H.265 clips (Annex-B files) and MJPEG clips round and round as a live
+//! stream, and misbehaves on demand. MJPEG it sends by HTTP too, on the same port and path, to whoever asks by GET.
 //!
 //! It listens on 127.0.0.1 only, speaks RTP over the RTSP connection (TCP, interleaved) and over UDP, and asks for a
 //! password when told to (Basic, Digest). A clip is parsed once at the start; what a client gets depends only on the
@@ -27,6 +27,7 @@ mod bits;
 mod clip;
 mod clock;
 mod control;
+mod jpeg;
 mod order;
 mod rtp;
 mod rtsp;

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory as _, Parser, error::ErrorKind};
 use vas_test_camera::{Auth, AuthScheme, COMMANDS, Clip, Join, Options, PaceFrom, ParameterSets, TestCamera};
 
-/// An RTSP camera for tests: plays H.264 and H.265 clips round and round on 127.0.0.1, with faults on demand.
+/// An RTSP camera for tests: plays H.264, H.265 and MJPEG clips round and round on 127.0.0.1, with faults on demand.
 ///
 /// Prints `READY rtsp://127.0.0.1:PORT/cam` when clients may come. Takes commands on standard input, one a line, and
 /// answers each with a line that begins with OK or ERROR. Ends when standard input ends.
@@ -42,7 +42,7 @@ struct Cli {
     auth: Option<AuthScheme>,
     #[command(flatten)]
     credentials: Credentials,
-    /// Annex-B files, .h264 or .h265; the first one is played
+    /// Annex-B files, .h264 or .h265, or JPEG pictures one behind the other, .mjpeg; the first one is played
     #[arg(required = true, value_name = "CLIP")]
     clips: Vec<PathBuf>,
 }

@@ -14,6 +14,7 @@ pub(crate) fn presentation_deltas<N: AsRef<[u8]>>(codec: Codec, pictures: &[Vec<
     let counts = match codec {
         Codec::H264 => h264_order_counts(pictures),
         Codec::H265 => h265_order_counts(pictures),
+        Codec::Jpeg => None,
     };
     let Some(counts) = counts else { return vec![0; pictures.len()] };
     // Order counts start again with every coded video sequence, so the sequence goes first.

@@ -1,8 +1,9 @@
-//! RTP packets of H.264 (RFC 6184, packetization-mode 1) and H.265 (RFC 7798), and RTCP sender reports (RFC 3550).
+//! RTP packets of H.264 (RFC 6184, packetization-mode 1), H.265 (RFC 7798) and JPEG (RFC 2435), and RTCP sender reports (RFC 3550).
 
 use std::time::{Duration, SystemTime};
 
 use crate::annexb::Codec;
+use crate::jpeg::Jpeg;
 
 /// Payload bytes of an RTP packet: fits an Ethernet frame with room for tunnels, as cameras have it.
 const MAX_PAYLOAD_BYTES: usize = 1200;
@@ -20,6 +21,10 @@ pub(crate) fn payloads<'a>(codec: Codec, nals: impl IntoIterator<Item = &'a [u8]
     const END: u8 = 0x40;
     let mut payloads = Vec::new();
     for nal in nals {
+        if codec == Codec::Jpeg {
+            payloads.extend(Jpeg::first_of(nal).map(|jpeg| jpeg.payloads()).unwrap_or_default());
+            continue;
+        }
         if nal.len() <= MAX_PAYLOAD_BYTES {
             payloads.push(nal.to_vec());
             continue;
@@ -29,6 +34,7 @@ pub(crate) fn payloads<'a>(codec: Codec, nals: impl IntoIterator<Item = &'a [u8]
         let fragment_header = match codec {
             Codec::H264 => vec![header[0] & 0xE0 | 28],
             Codec::H265 => vec![header[0] & 0x81 | 49 << 1, header[1]],
+            Codec::Jpeg => Vec::new(),
         };
         let fragments = body.chunks(MAX_PAYLOAD_BYTES - fragment_header.len() - 1);
         let last = fragments.len() - 1;
@@ -93,6 +99,7 @@ mod tests {
             let (is_fragment, at) = match codec {
                 Codec::H264 => (payload[0] & 0x1F == 28, 1),
                 Codec::H265 => (payload[0] >> 1 & 0x3F == 49, 2),
+                Codec::Jpeg => unreachable!("not among those that are tried"),
             };
             if !is_fragment {
                 nals.push(payload.clone());
@@ -102,6 +109,7 @@ mod tests {
                 nals.push(match codec {
                     Codec::H264 => vec![payload[0] & 0xE0 | payload[1] & 0x1F],
                     Codec::H265 => vec![payload[0] & 0x81 | (payload[2] & 0x3F) << 1, payload[1]],
+                    Codec::Jpeg => unreachable!("not among those that are tried"),
                 });
             }
             nals.last_mut().unwrap().extend(&payload[at + 1..]);
@@ -115,7 +123,7 @@ mod tests {
             for (codec, mask) in [(Codec::H264, 0x60), (Codec::H265, 0x01)] {
                 let header = match codec {
                     Codec::H264 => [first & mask | 5, second],
-                    Codec::H265 => [first & mask | 19 << 1, second],
+                    _ => [first & mask | 19 << 1, second],
                 };
                 let nals: Vec<Vec<u8>> = lens.iter().map(|&len| {
                     let mut nal: Vec<u8> = (0..len).map(|at| at as u8).collect();

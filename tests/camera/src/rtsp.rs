@@ -1,4 +1,4 @@
-//! RTSP messages (RFC 2326) as text: requests in, responses out. Every length a client can choose has a bound.
+//! RTSP messages (RFC 2326), and those of HTTP, as text: requests in, responses out. Every length a client can choose has a bound.
 
 use std::io::{self, BufRead, Read as _};
 
@@ -7,6 +7,8 @@ use std::io::{self, BufRead, Read as _};
 pub(crate) struct Request {
     pub(crate) method: String,
     pub(crate) uri: String,
+    /// By HTTP, and not by RTSP.
+    pub(crate) is_http: bool,
     headers: Vec<(String, String)>,
 }
 
@@ -79,7 +81,8 @@ pub(crate) fn read_message(reader: &mut impl BufRead) -> Result<Message, Message
     else {
         return Err(MessageError::NotRtsp(first_line));
     };
-    if !version.starts_with("RTSP/1.") || method.is_empty() || uri.is_empty() {
+    let is_http = version.starts_with("HTTP/1.");
+    if !(is_http || version.starts_with("RTSP/1.")) || method.is_empty() || uri.is_empty() {
         return Err(MessageError::NotRtsp(first_line));
     }
     let (method, uri) = (method.to_owned(), uri.to_owned());
@@ -95,7 +98,7 @@ pub(crate) fn read_message(reader: &mut impl BufRead) -> Result<Message, Message
         let Some((name, value)) = line.split_once(':') else { return Err(MessageError::NotRtsp(line)) };
         headers.push((name.trim().to_owned(), value.trim().to_owned()));
     }
-    let request = Request { method, uri, headers };
+    let request = Request { method, uri, is_http, headers };
     if let Some(length) = request.header("Content-Length") {
         match length.parse::<u64>() {
             Ok(bytes) if bytes <= MAX_BODY_BYTES => skip(reader, bytes)?,
@@ -133,7 +136,8 @@ pub(crate) struct Response {
 impl Response {
     /// `status` is code and phrase, such as `200 OK`. `CSeq` is repeated from the request.
     pub(crate) fn new(status: &str, request: Option<&Request>) -> Response {
-        let response = Response { text: format!("RTSP/1.0 {status}\r\n"), body: String::new() };
+        let version = if request.is_some_and(|request| request.is_http) { "HTTP/1.1" } else { "RTSP/1.0" };
+        let response = Response { text: format!("{version} {status}\r\n"), body: String::new() };
         match request.and_then(|request| request.header("CSeq")) {
             Some(sequence) => response.header("CSeq", sequence),
             None => response,
@@ -245,7 +249,7 @@ mod tests {
             let text = format!("PLAY /cam RTSP/1.0\r\nContent-Length: {length}\r\n\r\n");
             assert!(sentence(&text).contains(&format!("{length:?}")));
         }
-        assert!(sentence("GET / HTTP/1.1\r\n\r\n").contains("no RTSP"));
+        assert!(sentence("GET / HTTP/2\r\n\r\n").contains("no RTSP"));
         assert!(sentence("PLAY /cam RTSP/1.0\r\nno colon\r\n\r\n").contains("no RTSP"));
         assert!(
             sentence("PLAY /cam RTSP/1.0\r\nContent-Length: 9\r\n\r\nabc").contains("read from the client")

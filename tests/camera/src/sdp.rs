@@ -1,4 +1,4 @@
-//! The session description a camera answers DESCRIBE with (RFC 8866, RFC 6184 8.2, RFC 7798 7.2).
+//! The session description a camera answers DESCRIBE with (RFC 8866, RFC 6184 8.2, RFC 7798 7.2, RFC 2435).
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 
@@ -101,7 +101,7 @@ fn format_parameters(clip: &Clip, parameter_sets: ParameterSets) -> String {
             sprop(|nal_type| nal_type == 33),
             sprop(|nal_type| nal_type == 34)
         ),
-        Codec::H265 => String::new(),
+        Codec::H265 | Codec::Jpeg => String::new(),
     }
 }
 

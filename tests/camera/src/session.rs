@@ -1,4 +1,4 @@
-//! The RTSP conversation with one client (RFC 2326).
+//! The RTSP conversation with one client (RFC 2326), or the answer to one who asks by HTTP.
 
 use std::io::{self, BufReader};
 use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, Scope};
 use std::time::Duration;
 
+use crate::annexb::Codec;
 use crate::auth::{Auth, fresh_nonce};
 use crate::control::{Claim, ConnectionId, Control, Udp};
 use crate::rtsp::{
@@ -14,7 +15,7 @@ use crate::rtsp::{
 use crate::sdp::{self, TRACK};
 use crate::server::{Options, PATH};
 use crate::stats::Ending;
-use crate::stream::{self, FIRST_SEQUENCE, Output};
+use crate::stream::{self, BOUNDARY, FIRST_SEQUENCE, Output};
 
 /// What nobody sends by.
 const WRONG_SSRC: u32 = 0xDEAD_0001;
@@ -121,7 +122,10 @@ impl<'env> Session<'env> {
                 stream::write_to(&self.writer, &stream::garbage())?;
                 continue;
             }
-            let (response, next) = self.answer(&request);
+            let (response, next) = match request.is_http {
+                true => self.answer_http(&request),
+                false => self.answer(&request),
+            };
             self.send(response)?;
             match next {
                 Next::GoOn => {}
@@ -188,6 +192,34 @@ impl<'env> Session<'env> {
         }
     }
 
+    /// Pictures, or why not; an answer without them ends with the connection.
+    fn answer_http(&mut self, request: &Request) -> (Response, Next) {
+        let reply = |status: &str| Response::new(status, Some(request));
+        let end = |status: &str| (reply(status), Next::End);
+        // Who is asked for a password comes back by another connection.
+        self.nonce.clone_from(&self.control.nonce);
+        if let Some(challenge) = self.challenge(request) {
+            return (reply("401 Unauthorized").header("WWW-Authenticate", &challenge), Next::End);
+        }
+        let is_mjpeg = {
+            let state = self.control.state();
+            self.control.clips[state.clip].codec() == Codec::Jpeg
+        };
+        if request.method != "GET" || request.path() != PATH || !is_mjpeg {
+            return end("404 Not Found");
+        }
+        if let Some(response) = self.refusal(request) {
+            return (response, Next::End);
+        }
+        if matches!(self.stage, Stage::Playing) {
+            return end("400 Bad Request");
+        }
+        self.stage = Stage::Playing;
+        let content = format!("multipart/x-mixed-replace;boundary={BOUNDARY}");
+        let connection = Arc::clone(&self.writer);
+        (reply("200 OK").header("Content-Type", &content), Next::Play(Output::Http { connection }))
+    }
+
     /// The challenge for a request that does not show the password, if one is asked for.
     fn challenge(&mut self, request: &Request) -> Option<String> {
         let mut state = self.control.state();
@@ -212,32 +244,40 @@ impl<'env> Session<'env> {
         Some(challenge)
     }
 
-    fn describe(&self, request: &Request) -> (Response, Next) {
-        let (description, status, is_mirror, redirect, credentials) = {
+    /// What is said, on command, instead of what was asked for.
+    fn refusal(&self, request: &Request) -> Option<Response> {
+        let (status, is_mirror, redirect, credentials) = {
             let mut state = self.control.state();
             let status = match std::mem::take(&mut state.faults.next_status) {
                 0 => state.faults.status,
                 once => once,
             };
             let credentials = state.auth.as_ref().map(Auth::credentials).unwrap_or_default();
-            let clip = &self.control.clips[state.clip];
-            let right = sdp::describe(clip, self.options.parameter_sets, state.clock.fps());
-            let fault = state.faults.sdp;
-            let text = fault.map(|fault| sdp::describe_wrongly(fault, &right, clip.codec())).unwrap_or(right);
-            (text, status, state.faults.mirror, state.redirect.clone(), credentials)
+            (status, state.faults.mirror, state.redirect.clone(), credentials)
         };
         if status != 0 {
-            return (Response::new(&status_line(status), Some(request)), Next::GoOn);
+            return Some(Response::new(&status_line(status), Some(request)));
         }
         if is_mirror {
             let sent = request.header("Authorization").unwrap_or_default();
             let password = credentials.split_once(':').map_or("", |(_, password)| password);
             let status = format!("404 No {sent} here, nor rtsp://{credentials}@here/ nor {password}");
-            return (Response::new(&status, Some(request)), Next::GoOn);
+            return Some(Response::new(&status, Some(request)));
         }
-        if let Some(url) = redirect {
-            return (Response::new("302 Found", Some(request)).header("Location", &url), Next::GoOn);
+        redirect.map(|url| Response::new("302 Found", Some(request)).header("Location", &url))
+    }
+
+    fn describe(&self, request: &Request) -> (Response, Next) {
+        if let Some(response) = self.refusal(request) {
+            return (response, Next::GoOn);
         }
+        let description = {
+            let state = self.control.state();
+            let clip = &self.control.clips[state.clip];
+            let right = sdp::describe(clip, self.options.parameter_sets, state.clock.fps());
+            let fault = state.faults.sdp;
+            fault.map(|fault| sdp::describe_wrongly(fault, &right, clip.codec())).unwrap_or(right)
+        };
         let base = format!("{}/", request.uri.trim_end_matches('/'));
         let response = Response::new("200 OK", Some(request)).header("Content-Base", &base);
         (response.body("application/sdp", description), Next::GoOn)

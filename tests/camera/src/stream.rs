@@ -19,6 +19,8 @@ pub(crate) const FIRST_SEQUENCE: u16 = u16::MAX - 100;
 const FIRST_TIMESTAMP: u32 = u32::MAX - 10 * 90_000;
 /// How far sequence numbers go back when they begin anew: so far that no loss can be meant.
 const NEW_SEQUENCE_STEP: u16 = 20_000;
+/// A picture of more bytes than this has several packets.
+const LARGE_BYTES: usize = 1500;
 /// Bytes of one helping of garbage.
 const GARBAGE_BYTES: usize = 512;
 
@@ -26,6 +28,8 @@ const GARBAGE_BYTES: usize = 512;
 pub(crate) enum Output {
     /// On the RTSP connection.
     Interleaved { connection: Arc<Mutex<TcpStream>>, rtp_channel: u8 },
+    /// Pictures as parts of one endless answer.
+    Http { connection: Arc<Mutex<TcpStream>> },
     /// To two ports of the client's.
     Udp { rtp: UdpSocket, rtcp: UdpSocket, rtp_to: SocketAddr, rtcp_to: SocketAddr },
 }
@@ -35,12 +39,21 @@ impl Output {
         matches!(self, Output::Udp { .. })
     }
 
+    /// As they go over the connection; nothing by UDP.
+    fn framed(&self, packets: &[Vec<u8>]) -> Vec<u8> {
+        match self {
+            Output::Interleaved { rtp_channel, .. } => {
+                packets.iter().flat_map(|packet| interleaved(*rtp_channel, packet)).collect()
+            }
+            Output::Http { .. } => packets.iter().flat_map(|picture| part(picture)).collect(),
+            Output::Udp { .. } => Vec::new(),
+        }
+    }
+
     fn send_rtp(&self, packets: &[Vec<u8>]) -> io::Result<()> {
         match self {
-            Output::Interleaved { connection, rtp_channel } => {
-                let framed: Vec<u8> =
-                    packets.iter().flat_map(|packet| interleaved(*rtp_channel, packet)).collect();
-                write_to(connection, &framed)
+            Output::Interleaved { connection, .. } | Output::Http { connection } => {
+                write_to(connection, &self.framed(packets))
             }
             Output::Udp { rtp, rtp_to, .. } => {
                 for packet in packets {
@@ -51,8 +64,20 @@ impl Output {
         }
     }
 
+    /// The first half of what they are, and nothing more.
+    fn send_half(&self, packets: &[Vec<u8>]) -> io::Result<()> {
+        match self {
+            Output::Interleaved { connection, .. } | Output::Http { connection } => {
+                let framed = self.framed(packets);
+                write_to(connection, &framed[..framed.len() / 2])
+            }
+            Output::Udp { .. } => Ok(()),
+        }
+    }
+
     fn send_rtcp(&self, packet: &[u8]) -> io::Result<()> {
         match self {
+            Output::Http { .. } => Ok(()),
             Output::Interleaved { connection, rtp_channel } => {
                 write_to(connection, &interleaved(rtp_channel + 1, packet))
             }
@@ -65,7 +90,9 @@ impl Output {
 
     fn send_garbage(&self, bytes: &[u8]) -> io::Result<()> {
         match self {
-            Output::Interleaved { connection, .. } => write_to(connection, bytes),
+            Output::Interleaved { connection, .. } | Output::Http { connection } => {
+                write_to(connection, bytes)
+            }
             Output::Udp { rtp, rtp_to, .. } => {
                 rtp.send_to(bytes, rtp_to).ok();
                 Ok(())
@@ -78,6 +105,16 @@ impl Output {
 fn interleaved(channel: u8, packet: &[u8]) -> Vec<u8> {
     let len = packet.len() as u16;
     [&[b'$', channel], &len.to_be_bytes()[..], packet].concat()
+}
+
+/// The words between two pictures of an answer by HTTP.
+pub(crate) const BOUNDARY: &str = "picture";
+
+/// A picture as a part of an endless answer (RFC 2046 5.1), as cameras send it.
+fn part(picture: &[u8]) -> Vec<u8> {
+    let header =
+        format!("--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {}\r\n\r\n", picture.len());
+    [header.as_bytes(), picture, b"\r\n"].concat()
 }
 
 /// Writes a message to the RTSP connection without another thread's in between.
@@ -115,6 +152,7 @@ pub(crate) fn run(control: &Control, options: &Options, id: ConnectionId, output
         }
         drop(state); // a client that does not read must not keep the others waiting
 
+        let mut is_severed = false;
         let has_picture = picture.is_some();
         let garbage = sender.next_garbage(faults);
         if faults.hang {
@@ -133,8 +171,20 @@ pub(crate) fn run(control: &Control, options: &Options, id: ConnectionId, output
                     let out_of_band = options.parameter_sets == ParameterSets::OutOfBand;
                     let nals = picture.nals.iter().map(Vec::as_slice);
                     let nals = nals.filter(|nal| !out_of_band || codec.role(nal) != NalRole::ParameterSet);
-                    let payloads = rtp::payloads(codec, nals);
-                    output.send_rtp(&sender.packets(&payloads, timestamp, faults, output.is_udp(), is_last))
+                    let packets = match output {
+                        Output::Http { .. } => nals.map(<[u8]>::to_vec).collect(),
+                        _ => {
+                            let payloads = rtp::payloads(codec, nals);
+                            sender.packets(&payloads, timestamp, faults, output.is_udp(), is_last)
+                        }
+                    };
+                    is_severed = !output.is_udp()
+                        && sender.severs_done != faults.severs
+                        && packets.iter().map(Vec::len).sum::<usize>() > LARGE_BYTES;
+                    if is_severed {
+                        return output.send_half(&packets);
+                    }
+                    output.send_rtp(&packets)
                 }
                 None => Ok(()),
             });
@@ -142,6 +192,10 @@ pub(crate) fn run(control: &Control, options: &Options, id: ConnectionId, output
             let mut state = control.state();
             state.pictures_on_their_way -= 1;
             state.pictures_sent += u64::from(sent.is_ok());
+        }
+        if is_severed && sent.is_ok() {
+            control.remove_connection(id);
+            return;
         }
         if let Err(error) = sent {
             // Half a packet may be out: nothing behind it would be understood.
@@ -192,6 +246,7 @@ struct Sender {
     ssrcs_done: u64,
     cuts_done: u64,
     tears_done: u64,
+    severs_done: u64,
     /// A packet that goes out after the next one.
     held: Option<Vec<u8>>,
     random: Random,
@@ -216,6 +271,7 @@ impl Sender {
             ssrcs_done: state.faults.ssrcs,
             cuts_done: state.faults.cuts,
             tears_done: state.faults.tears,
+            severs_done: state.faults.severs,
             held: None,
             random: Random::new(),
         }
@@ -409,6 +465,7 @@ mod tests {
             ssrcs_done: 0,
             cuts_done: 0,
             tears_done: 0,
+            severs_done: 0,
             held: None,
             random: Random::new(),
         }

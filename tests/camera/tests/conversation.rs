@@ -40,6 +40,20 @@ fn clip_as(name: &str, pictures: u8, gop: u8) -> Clip {
     Clip::load(&path).unwrap()
 }
 
+/// A clip of so many JPEG pictures of 2500 bytes and some, which are no pictures really. Each says its number in its first coded byte.
+fn jpegs(pictures: u8) -> Clip {
+    let picture = |number: u8| {
+        let mut bytes = [&[0xFF, 0xD8, 0xFF, 0xDB, 0, 67, 0][..], &[9; 64]].concat();
+        bytes.extend([0xFF, 0xC0, 0, 17, 8, 0, 240, 1, 64, 3, 1, 0x22, 0, 2, 0x11, 0, 3, 0x11, 0]);
+        bytes.extend([0xFF, 0xDA, 0, 12, 3, 1, 0, 2, 17, 3, 17, 0, 63, 0, number]);
+        [&bytes[..], &[7; 2499], &[0xFF, 0xD9]].concat()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("clip.mjpeg");
+    std::fs::write(&path, (0..pictures).flat_map(picture).collect::<Vec<u8>>()).unwrap();
+    Clip::load(&path).unwrap()
+}
+
 fn clip(pictures: u8, gop: u8) -> Clip {
     clip_as("clip.h264", pictures, gop)
 }
@@ -364,6 +378,79 @@ fn garbage_breaks_the_framing_of_the_connection() {
     }
 }
 
+/// Asks by HTTP, and gives the answer without its body.
+fn get(camera: &TestCamera, path: &str, headers: &str) -> (Client, String) {
+    let mut client = Client::connect(camera);
+    let request = format!("GET {path} HTTP/1.1\r\n{headers}\r\n");
+    client.reader.get_mut().write_all(request.as_bytes()).unwrap();
+    let answer = client.response();
+    (client, answer)
+}
+
+/// The next picture of an answer by HTTP; `None` if it breaks off.
+fn part(client: &mut Client) -> Option<Vec<u8>> {
+    let (mut length, mut line) = (0, String::new());
+    while line != "\r\n" {
+        line.clear();
+        client.reader.read_line(&mut line).ok().filter(|bytes| *bytes > 0)?;
+        if let Some(value) = line.strip_prefix("Content-Length: ") {
+            length = value.trim().parse().unwrap();
+        }
+    }
+    let mut picture = vec![0; length + 2];
+    client.reader.read_exact(&mut picture).ok()?;
+    assert_eq!(picture.split_off(length), *b"\r\n");
+    Some(picture)
+}
+
+#[test]
+fn jpeg_pictures_are_parts_of_an_endless_answer_to_whoever_asks_by_http() {
+    let camera = TestCamera::start(vec![jpegs(3), clip(5, 5)], fast()).unwrap();
+    let (mut client, answer) = get(&camera, "/cam", "");
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\nContent-Type: multipart/x-mixed-replace;"), "{answer}");
+    let pictures: Vec<Vec<u8>> = (0..6).map(|_| part(&mut client).expect("the camera closed")).collect();
+    let numbers: Vec<u8> = pictures.iter().map(|picture| picture[picture.len() - 2502]).collect();
+    assert_eq!(numbers, [0, 1, 2, 0, 1, 2]);
+    assert!(get(&camera, "/other", "").1.starts_with("HTTP/1.1 404 "));
+    camera.command("answer 503").unwrap();
+    assert!(get(&camera, "/cam", "").1.starts_with("HTTP/1.1 503 "));
+    camera.command("answer 200").unwrap();
+    camera.command("auth basic u:p").unwrap();
+    let (mut client, answer) = get(&camera, "/cam", "");
+    assert!(answer.starts_with("HTTP/1.1 401 ") && answer.contains("WWW-Authenticate: Basic"), "{answer}");
+    assert_eq!(part(&mut client), None, "closed behind an answer without pictures");
+    assert!(get(&camera, "/cam", "Authorization: Basic dTpw\r\n").1.starts_with("HTTP/1.1 200 "));
+    camera.command("auth none").unwrap();
+    camera.command("clip 1").unwrap();
+    assert!(get(&camera, "/cam", "").1.starts_with("HTTP/1.1 404 "), "H.264 is not sent by HTTP");
+}
+
+#[test]
+fn a_digest_for_http_is_good_for_the_next_connection() {
+    let camera = TestCamera::start(vec![jpegs(3)], fast()).unwrap();
+    camera.command("auth digest u:p").unwrap();
+    let nonce = || get(&camera, "/cam", "").1.split("nonce=").nth(1).map(|rest| rest[..18].to_owned());
+    assert!(nonce().is_some() && nonce() == nonce());
+}
+
+#[test]
+fn a_picture_ends_halfway_on_command_and_the_connection_with_it() {
+    let camera = TestCamera::start(vec![jpegs(3)], fast()).unwrap();
+    let (mut by_http, _) = get(&camera, "/cam", "");
+    assert!(part(&mut by_http).is_some());
+    let mut by_rtsp = Client::play(&camera);
+    assert!(by_rtsp.picture().is_some());
+    camera.command("sever").unwrap();
+    while part(&mut by_http).is_some() {}
+    let mut last = Vec::new();
+    while let Some(packet) = by_rtsp.rtp() {
+        last = packet.payload;
+    }
+    // Three packets a picture: the second one is cut.
+    assert_eq!(last[1..4], [0, 0, 0]);
+    until(&camera, "a session that the camera ended", |stats| stats.cut == 1);
+}
+
 #[test]
 fn one_bad_answer_is_given_once() {
     let camera = TestCamera::start(vec![clip(5, 5)], fast()).unwrap();
@@ -389,7 +476,7 @@ fn what_a_client_does_wrong_is_answered_with_the_code_of_the_standard() {
     assert!(client.interleaved().is_none(), "closed after TEARDOWN");
 
     let mut client = Client::connect(&camera);
-    client.reader.get_mut().write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+    client.reader.get_mut().write_all(b"GET / FTP/1.1\r\n\r\n").unwrap();
     assert!(client.response().starts_with("RTSP/1.0 400 "));
     assert!(client.interleaved().is_none(), "closed after what cannot be read");
 }
