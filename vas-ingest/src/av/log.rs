@@ -1,7 +1,8 @@
 //! FFmpeg's log: its lines into ours, and the packet loss that nothing else tells of.
 //!
-//! libavformat reports lost RTP packets only as a log line, `RTP: missed %d packets`, on the `AVFormatContext`. So the one
-//! callback that a process can have finds the camera by that pointer and counts for it.
+//! libavformat reports lost RTP packets only as a log line, `RTP: missed %d packets`, on the `AVFormatContext`, and likewise those that
+//! it does not take (`RTP: PT=%02x: bad cseq %04x`). So the one callback that a process can have finds the camera by that pointer and
+//! counts for it.
 //!
 //! What a decoder says on threads of its own is said for the camera whose decoder it is, and counts against the same budget: its context
 //! carries an address by which the callback finds it ([`Voice`]).
@@ -21,6 +22,9 @@ use std::time::{Duration, Instant};
 
 /// How the format string of the line about lost packets begins (libavformat/rtpdec.c, the same from 5.1 to 7.1).
 const LOSS_PREFIX: &str = "RTP: missed ";
+/// What the line has in it about a packet that is not taken, because its number is far from those before it (the same place, the same
+/// versions): the first one of a sequence that began anew. The ones behind it are.
+const DROPPED: &str = ": bad cseq ";
 
 /// At most this many lines a camera thread, its decoder's own threads included, in [`BUDGET_TIME`]: a broken stream has one for each slice.
 const BUDGET_LINES: u32 = 5;
@@ -214,7 +218,7 @@ fn handle_line(ctx: usize, level: c_int, line: &str) {
 
 fn told(ctx: usize, level: c_int, line: &str, budget: &Budget) {
     let (component, text) = split_prefix(line.trim_end());
-    if text.starts_with(LOSS_PREFIX) {
+    if text.starts_with(LOSS_PREFIX) || (text.starts_with("RTP: ") && text.contains(DROPPED)) {
         count_loss(ctx, text);
     }
     if text.is_empty() {
@@ -350,6 +354,8 @@ mod tests {
         handle_line(ctx, ff::AV_LOG_WARNING, "[rtsp @ 0x1] max delay reached. need to consume packet\n");
         assert_eq!(watch.take(), 7);
         assert_eq!(watch.take(), 0);
+        handle_line(ctx, ff::AV_LOG_ERROR, "[rtsp @ 0x1] RTP: PT=60: bad cseq b197 expected=ffb7\n");
+        assert_eq!(watch.take(), 1, "a packet that was not taken");
     }
 
     #[test]
