@@ -5,11 +5,11 @@
 //! machine from a slow one. What a machine that stands still for some seconds can bring about by itself is asked by [`in_time`], and
 //! such a row is played again; all else is asked by [`holds`].
 
-use crate::stage::{Client, FAULTY, Played, Setup, Stage, holds, in_time};
+use crate::stage::{Client, FAULTY, Played, Scheme, Setup, Stage, holds, in_time};
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 use vas_shm_reader::ColorRange;
-use vas_test_camera::{Clip, Options, TestCamera};
+use vas_test_camera::{AuthScheme, Clip, Options, TestCamera};
 
 /// From the loss of a camera that is there again to its frames: the first wait of a second, a connection, a keyframe. With room
 /// for a machine on which ten other processes decode.
@@ -53,6 +53,37 @@ fn large() -> Setup {
 fn silent() -> Setup {
     Setup::default()
 }
+
+/// MJPEG is not left to retina, whatever the configuration says.
+const WITHOUT_RETINA: &[Client] = &[Client::Ffmpeg, Client::Auto];
+/// What is not RTSP over a bare connection is FFmpeg's alone, and no configuration may say otherwise.
+const FFMPEG_ALONE: &[Client] = &[Client::Ffmpeg];
+
+fn mjpeg() -> Setup {
+    Setup { clips: &["yard.mjpeg"], clients: WITHOUT_RETINA, ..plain() }
+}
+
+/// MJPEG over HTTP.
+fn http() -> Setup {
+    Setup { clips: &["yard.mjpeg"], clients: FFMPEG_ALONE, scheme: Scheme::Http, ..plain() }
+}
+
+/// RTSP within TLS.
+fn rtsps() -> Setup {
+    Setup {
+        clients: FFMPEG_ALONE,
+        scheme: Scheme::Rtsps,
+        without_farewell: Some("FFmpeg's TLS is of no use any more once a read was interrupted"),
+        ..plain()
+    }
+}
+
+/// The clip of whose pictures half are such as no other refers to.
+const BIKES: &str = "bikes.h264";
+/// The clip of whose pictures every so many-th is a keyframe.
+const YARD: (&str, usize) = ("yard.h264", 25);
+/// So fast that there are four keyframes a second.
+const FAST_FPS: f64 = 100.0;
 
 /// All of them, in the order of the table.
 pub(crate) const ALL: &[Fault] = &[
@@ -331,6 +362,231 @@ pub(crate) const ALL: &[Fault] = &[
         setup: || Setup { clients: &[Client::Auto], ..plain() },
         play: one_bad_answer,
     },
+    Fault {
+        name: "ssrc",
+        what: "begins another sequence of packets, with another SSRC, in mid-stream",
+        quick: true,
+        setup: plain,
+        play: new_sequence,
+    },
+    Fault {
+        name: "cut",
+        what: "a picture breaks off in the midst of a unit, and no sequence number is missing",
+        quick: false,
+        setup: large,
+        play: |stage| breaks_off(stage, "cut", "timestamp changed from "),
+    },
+    Fault {
+        name: "tear",
+        what: "the parts of a unit have two timestamps",
+        quick: false,
+        setup: || Setup { panics_of_retina: 1, ..large() },
+        play: |stage| breaks_off(stage, "tear", "made retina panic"),
+    },
+    Fault {
+        name: "sever",
+        what: "closes the connection in the midst of a packet",
+        quick: true,
+        setup: large,
+        play: severed,
+    },
+    Fault {
+        name: "claim-ssrc",
+        what: "names an SSRC that none of its packets has",
+        quick: false,
+        setup: || Setup { clients: &Client::ALL, ..plain() },
+        play: wrong_ssrc,
+    },
+    Fault {
+        name: "claim-sequence",
+        what: "names a sequence number that is far from its first one",
+        quick: false,
+        setup: || Setup { clients: &Client::ALL, ..plain() },
+        play: wrong_sequence,
+    },
+    Fault {
+        name: "nonces",
+        what: "its nonces are good for one request, and then stale",
+        quick: false,
+        setup: || Setup { clients: &Client::ALL, auth: Some(AuthScheme::Digest), ..plain() },
+        play: stale_nonces,
+    },
+    Fault {
+        name: "codec-mjpeg",
+        what: "changes from H.264 to MJPEG and back",
+        quick: false,
+        setup: || Setup { clips: &["yard.h264", "yard.mjpeg"], clients: &Client::ALL, ..plain() },
+        play: codec_mjpeg,
+    },
+    Fault {
+        name: "mjpeg-drop",
+        what: "sends MJPEG by RTSP, and closes the connection",
+        quick: false,
+        setup: mjpeg,
+        play: drop_connection,
+    },
+    Fault {
+        name: "mjpeg-loss",
+        what: "sends MJPEG by RTSP, and 3 % of its UDP packets are lost",
+        quick: false,
+        setup: || Setup { clients: FFMPEG_ALONE, transport: "udp", ..mjpeg() },
+        play: |stage| is_damaged(stage, "loss 30", "loss 0"),
+    },
+    Fault {
+        name: "mjpeg-loss-tcp",
+        what: "sends MJPEG by RTSP, and 3 % of its packets never reach the TCP connection",
+        quick: false,
+        setup: mjpeg,
+        play: mjpeg_loss_tcp,
+    },
+    Fault {
+        name: "http-drop",
+        what: "sends MJPEG by HTTP, and closes the connection",
+        quick: true,
+        setup: http,
+        play: |stage| {
+            is_lost_and_back(stage)?;
+            in_time(stage.was_stalled(), || "readers were not told \"stalled\"".into())?;
+            came_soon(stage)
+        },
+    },
+    Fault {
+        name: "http-hang",
+        what: "sends MJPEG by HTTP, then nothing, and answers nothing",
+        quick: false,
+        setup: || Setup { timeout_ms: silent().timeout_ms, ..http() },
+        play: hang,
+    },
+    Fault {
+        name: "http-sever",
+        what: "sends MJPEG by HTTP, and closes the connection in the midst of a picture",
+        quick: false,
+        setup: http,
+        play: severed,
+    },
+    Fault {
+        name: "http-garbage",
+        what: "sends MJPEG by HTTP, and 512 bytes of garbage between two pictures",
+        quick: false,
+        setup: || Setup { timeout_ms: silent().timeout_ms, ..http() },
+        play: garbage_in_stream,
+    },
+    Fault {
+        name: "http-unavailable",
+        what: "answers 503 to HTTP for a while",
+        quick: false,
+        setup: http,
+        play: |stage| answers_wrongly(stage, "answer 503", "answer 200"),
+    },
+    Fault {
+        name: "http-mirror",
+        what: "answers HTTP with the user name and password that it was sent",
+        quick: false,
+        setup: http,
+        play: |stage| answers_wrongly(stage, "mirror on", "mirror off"),
+    },
+    Fault {
+        name: "http-password",
+        what: "answers 401 by HTTP to the password that was good",
+        quick: false,
+        setup: http,
+        play: |stage| is_let_alone(stage, "auth basic viewer:another"),
+    },
+    Fault {
+        name: "https-sever",
+        what: "sends MJPEG by HTTPS, and closes the connection in the midst of a picture",
+        quick: false,
+        setup: || Setup { scheme: Scheme::Https, ..http() },
+        play: severed,
+    },
+    Fault {
+        name: "rtsps-drop",
+        what: "encrypted RTSP: closes the connection",
+        quick: false,
+        setup: rtsps,
+        play: drop_connection,
+    },
+    Fault {
+        name: "rtsps-hang",
+        what: "encrypted RTSP: sends nothing and answers nothing",
+        quick: false,
+        setup: || Setup { timeout_ms: silent().timeout_ms, ..rtsps() },
+        play: hang,
+    },
+    Fault {
+        name: "rtsps-password",
+        what: "encrypted RTSP: answers 401 to the password that was good",
+        quick: false,
+        setup: rtsps,
+        play: |stage| is_let_alone(stage, "auth digest viewer:another"),
+    },
+    Fault {
+        name: "threads-drop",
+        what: "decoder_threads = 4: closes the connection",
+        quick: false,
+        setup: || Setup { keys: "decoder_threads = 4\n", ..plain() },
+        play: drop_connection,
+    },
+    Fault {
+        name: "threads-loss",
+        what: "decoder_threads = 4: 3 % of its UDP packets are lost",
+        quick: false,
+        setup: || Setup { keys: "decoder_threads = 4\n", transport: "udp", ..large() },
+        play: |stage| is_damaged(stage, "loss 30", "loss 0"),
+    },
+    Fault {
+        name: "threads-resolution",
+        what: "decoder_threads = 4: changes its resolution in mid-stream, there and back",
+        quick: false,
+        setup: || Setup { clips: &["yard.h264", "h264.h264"], keys: "decoder_threads = 4\n", ..plain() },
+        play: resolution,
+    },
+    Fault {
+        name: "skip-nonref-drop",
+        what: "skip = nonref: closes the connection",
+        quick: false,
+        setup: || Setup { clips: &[BIKES], keys: "skip = \"nonref\"\n", ..plain() },
+        play: |stage| {
+            drop_connection(stage)?;
+            leaves_some_out(stage)
+        },
+    },
+    Fault {
+        name: "skip-nonref-loss",
+        what: "skip = nonref: 3 % of its UDP packets are lost",
+        quick: false,
+        setup: || Setup { clips: &[BIKES], keys: "skip = \"nonref\"\n", transport: "udp", ..plain() },
+        play: |stage| {
+            is_damaged(stage, "loss 30", "loss 0")?;
+            leaves_some_out(stage)
+        },
+    },
+    Fault {
+        name: "skip-keyframes-drop",
+        what: "skip = keyframes: closes the connection",
+        quick: false,
+        setup: || Setup { clips: &[YARD.0], keys: "skip = \"keyframes\"\n", fps: FAST_FPS, ..plain() },
+        play: |stage| {
+            drop_connection(stage)?;
+            has_keyframes_alone(stage)
+        },
+    },
+    Fault {
+        name: "skip-keyframes-loss",
+        what: "skip = keyframes: 3 % of its UDP packets are lost",
+        quick: false,
+        setup: || Setup {
+            clips: &[YARD.0],
+            keys: "skip = \"keyframes\"\n",
+            transport: "udp",
+            fps: FAST_FPS,
+            ..plain()
+        },
+        play: |stage| {
+            is_damaged_among(stage, 20, "loss 30", "loss 0")?;
+            has_keyframes_alone(stage)
+        },
+    },
 ];
 
 fn came_soon(stage: &Stage<'_>) -> Played {
@@ -604,8 +860,13 @@ fn goes_on(stage: &mut Stage<'_>, lines: &[&str]) -> Played {
 
 /// Damaged frames carry the flag, and once nothing is wrong any more frames have none.
 fn is_damaged(stage: &mut Stage<'_>, line: &str, end: &str) -> Played {
+    is_damaged_among(stage, 100, line, end)
+}
+
+/// The same, where frames are few.
+fn is_damaged_among(stage: &mut Stage<'_>, frames: usize, line: &str, end: &str) -> Played {
     stage.command(line)?;
-    stage.until("a hundred frames", |stage| stage.frames().len() >= 100)?;
+    stage.until(&format!("{frames} frames"), |stage| stage.frames().len() >= frames)?;
     stage.until_frame("a frame with the flag", |seen| seen.frame.damaged)?;
     stage.status_says("damaged frames", |camera| camera["counters"]["damaged"].as_u64() > Some(0))?;
     stage.heal(end)?;
@@ -645,7 +906,7 @@ fn switches_to_tcp(stage: &mut Stage<'_>) -> Played {
 /// What the server said each time that frames of the faulty camera began to come.
 fn lives(stage: &Stage<'_>) -> Vec<String> {
     let log = stage.log();
-    let lines = log.lines().filter(|line| line.contains(FAULTY) && line.contains("live: rtsp://"));
+    let lines = log.lines().filter(|line| line.contains(FAULTY) && line.contains(" live: "));
     lines.map(str::to_owned).collect()
 }
 
@@ -671,6 +932,156 @@ fn one_bad_answer(stage: &mut Stage<'_>) -> Played {
     let between = if before.last().is_some_and(is_by_retina) { "retina" } else { "ffmpeg" };
     stage.told.note = format!("the session behind the bad answer was by {between}, the next one by retina");
     Ok(())
+}
+
+/// The server has said so since the fault began.
+fn is_told(stage: &Stage<'_>, words: &str) -> Played {
+    stage.until(&format!("the server says: {words:?}"), |stage| {
+        stage.lines().iter().any(|line| line.contains(words))
+    })
+}
+
+/// The status says that the camera is away, and why; so does the log.
+fn is_away_because(stage: &Stage<'_>, words: &str) -> Played {
+    stage.status_says(&format!("not live, and {words:?}"), |camera| {
+        camera["state"] != "live" && camera["reason"].as_str().is_some_and(|reason| reason.contains(words))
+    })?;
+    is_told(stage, words)
+}
+
+/// Frames come by that client, as the newest session was told.
+fn is_live_by(stage: &Stage<'_>, words: &str) -> Played {
+    let live = lives(stage).pop().unwrap_or_default();
+    holds(live.contains(&format!(" by {words}")), || format!("not by {words}: {live:?}"))
+}
+
+/// Packets of a sequence that nobody has announced. retina takes none of them, so the camera is connected to anew at once, and not
+/// by a deadline, which is far away here; FFmpeg's client takes them up.
+fn new_sequence(stage: &mut Stage<'_>) -> Played {
+    stage.command("ssrc")?;
+    if stage.client == Client::Ffmpeg {
+        stage.heal("")?;
+        return stage.has_kept_its_connection();
+    }
+    stage.until_tries(1)?;
+    is_told(stage, "wrong ssrc after ")?;
+    stage.heal("")?;
+    in_time(stage.was_stalled(), || "readers were not told \"stalled\"".into())?;
+    came_soon(stage)?;
+    in_time(stage.tries() == 1, || format!("{} connections for one new sequence", stage.tries()))
+}
+
+/// A unit that does not go on as it began: retina ends the session with what it found, which is not the camera's end.
+fn breaks_off(stage: &mut Stage<'_>, line: &str, words: &str) -> Played {
+    stage.command(line)?;
+    if stage.client == Client::Ffmpeg {
+        stage.heal("")?;
+        return stage.has_kept_its_connection();
+    }
+    stage.until_tries(1)?;
+    is_told(stage, words)?;
+    stage.heal("")?;
+    came_soon(stage)
+}
+
+/// The connection ends within a picture: what is left of it is not shown as if it were whole.
+fn severed(stage: &mut Stage<'_>) -> Played {
+    stage.command("sever")?;
+    stage.until_tries(1)?;
+    stage.heal("")?;
+    in_time(stage.was_stalled(), || "readers were not told \"stalled\"".into())?;
+    came_soon(stage)
+}
+
+/// FFmpeg's client bears it and retina does not. With retina alone the camera is away for as long as that lasts, and the status says
+/// why; left to itself the server takes the other client.
+fn wrong_ssrc(stage: &mut Stage<'_>) -> Played {
+    stage.command("claim ssrc")?;
+    if stage.client == Client::Retina {
+        stage.command("drop")?;
+        stage.is_stalled()?;
+        is_away_because(stage, "wrong ssrc after ")?;
+        stage.heal("claim nothing")?;
+        return came_soon(stage);
+    }
+    is_lost_and_back(stage)?;
+    came_soon(stage)?;
+    is_live_by(stage, "ffmpeg")
+}
+
+fn wrong_sequence(stage: &mut Stage<'_>) -> Played {
+    stage.command("claim seq")?;
+    is_lost_and_back(stage)?;
+    came_soon(stage)?;
+    in_time(stage.tries() == 1, || format!("{} connections for one loss", stage.tries()))?;
+    is_live_by(stage, if stage.client == Client::Ffmpeg { "ffmpeg" } else { "retina" })
+}
+
+/// FFmpeg's client asks again with the next nonce. retina cannot, and where it may not be replaced the camera's account comes
+/// first: the camera is let alone, though its password was never wrong.
+fn stale_nonces(stage: &mut Stage<'_>) -> Played {
+    if stage.client == Client::Retina {
+        return is_let_alone(stage, "nonces on");
+    }
+    let wrong = stage.stats().wrong_passwords;
+    stage.command("nonces on")?;
+    is_lost_and_back(stage)?;
+    came_soon(stage)?;
+    is_live_by(stage, "ffmpeg")?;
+    let wrong = stage.stats().wrong_passwords - wrong;
+    holds(wrong == 0, || format!("{wrong} wrong passwords were sent"))
+}
+
+fn codec_mjpeg(stage: &mut Stage<'_>) -> Played {
+    if stage.client == Client::Retina {
+        stage.command("clip 1")?;
+        stage.is_stalled()?;
+        is_away_because(stage, "rtsp_client = \"ffmpeg\" may play it")?;
+        stage.heal("clip 0")?;
+        return came_soon(stage);
+    }
+    stage.command("clip 1")?;
+    let is_full = |seen: &crate::watch::Seen| seen.color.range == ColorRange::Full;
+    stage.until_frame("frames of full range", is_full)?;
+    is_live_by(stage, "ffmpeg, mjpeg 320x240")?;
+    let (tries, back) = (stage.tries(), Instant::now());
+    stage.command("clip 0")?;
+    stage.until_tries(tries + 1)?;
+    stage.until_frame("H.264 again", |seen| seen.at > back && !is_full(seen))?;
+    stage.heal("")?;
+    came_soon(stage)?;
+    is_live_by(stage, if stage.client == Client::Ffmpeg { "ffmpeg, h264" } else { "retina, h264" })
+}
+
+/// Pictures of which something is missing are left out by FFmpeg's client: none is wrong, and there are fewer.
+fn mjpeg_loss_tcp(stage: &mut Stage<'_>) -> Played {
+    stage.command("loss 30")?;
+    stage.until("a hundred frames", |stage| stage.frames().len() >= 100)?;
+    stage.heal("loss 0")?;
+    let frames = stage.notes().frames.clone();
+    let left_out =
+        frames.windows(2).filter(|two| two[1].frame.timestamp_ns - two[0].frame.timestamp_ns > 60_000_000);
+    stage.told.note = format!("{} gaps in {} frames", left_out.count(), frames.len());
+    stage.has_kept_its_connection()
+}
+
+/// Fewer frames came than pictures were sent: `skip` does something.
+fn leaves_some_out(stage: &mut Stage<'_>) -> Played {
+    let (frames, sent) = (stage.notes().frames.len() as u64, stage.faulty.pictures_sent());
+    stage.told.note = format!("{frames} frames of {sent} pictures");
+    holds(frames * 4 < sent * 3, || format!("{frames} frames of {sent} pictures: nothing was left out"))
+}
+
+/// No frame but keyframes.
+fn has_keyframes_alone(stage: &mut Stage<'_>) -> Played {
+    let (name, group) = YARD;
+    let pictures = stage.pictures(name)?;
+    let is_key = |md5: &String| pictures.iter().step_by(group).any(|key| key == md5);
+    let others =
+        stage.notes().frames.iter().filter(|seen| !seen.frame.damaged && !is_key(&seen.frame.md5)).count();
+    stage.told.note =
+        format!("{} frames of {} pictures", stage.notes().frames.len(), stage.faulty.pictures_sent());
+    holds(others == 0, || format!("{others} frames are no keyframes"))
 }
 
 /// Cameras that are not there.
