@@ -127,6 +127,13 @@ pub(crate) fn of_picture(width: u32, height: u32) -> Option<CameraMemory> {
     ExporterConfig::new("").memory(PictureFormat::new(width, height, Color::UNSPECIFIED))
 }
 
+/// Memory of this process that is neither a file's nor shared; None: the kernel does not say.
+pub(crate) fn private_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"))?;
+    line.split_whitespace().next()?.parse::<u64>().ok().map(|kib| kib * 1024)
+}
+
 /// `8.9 MiB`, `23.5 GiB`.
 pub(crate) fn human(bytes: u64) -> String {
     let mib = bytes as f64 / f64::from(1 << 20);
@@ -146,6 +153,17 @@ mod tests {
             "put this into docs/operating.md:\n{}",
             table()
         );
+    }
+
+    #[test]
+    fn memory_that_is_written_to_counts_as_the_process_s_own() {
+        const BYTES: usize = 64 << 20;
+        let before = private_bytes().unwrap();
+        let memory = std::hint::black_box(vec![1_u8; BYTES]);
+        let with_it = private_bytes().unwrap();
+        // Other tests of this process take and give back memory meanwhile, but not as much.
+        assert!(with_it > before + BYTES as u64 / 2, "{before}, then {with_it}");
+        drop(memory);
     }
 
     #[test]

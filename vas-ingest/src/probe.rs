@@ -13,6 +13,7 @@ use crate::convert;
 use crate::decode::{Next, Stream};
 use crate::memory;
 use crate::redact;
+use crate::ring::Ring;
 use crate::session::is_undecodable;
 use crate::source::choice::{self, Choice, Hint};
 use crate::source::{PacketSource, SourceError};
@@ -82,9 +83,18 @@ pub struct Video {
     pub bits_per_s: Option<u64>,
     /// Packets that a picture comes later than its own, because of B-frames.
     pub delay_packets: u32,
+    /// Pictures that the ring of such a camera holds.
+    pub ring_frames: usize,
+    /// What they take: that many times the memory of one of these pictures.
+    pub ring_bytes: u64,
+    /// What decoder, client and thread take beside them. Measured: by so much this process has grown, with a ring as a server has
+    /// it, less the pictures in that; None: the kernel does not say.
+    pub decoder_bytes: Option<u64>,
     /// Shared memory that an export takes, with the default number of slots.
     pub shared_memory_bytes: Option<u64>,
-    /// Processor time of this process for each picture: receiving and decoding, no export.
+    /// All of it, as a memory limit of the server counts it.
+    pub memory_bytes: Option<u64>,
+    /// Processor time of this process for each picture behind the first: receiving and decoding, no export.
     pub cpu_ms_per_frame: f64,
     /// That at the rate above, in hundredths of one processor.
     pub cpu_percent: Option<f64>,
@@ -96,6 +106,8 @@ pub struct Video {
 pub fn probe(camera: &CameraConfig, transport_is_given: bool) -> Probe {
     crate::av::log::install();
     crate::av::bound_allocations(camera.max_pixels);
+    // Once: what an attempt leaves behind, the next one has not to take.
+    let memory_before = memory::private_bytes();
     let mut probe = Probe { place: place(&camera.source), ways: Vec::new(), video: None };
     let transports = match &camera.source {
         Source::File(_) => vec![None],
@@ -114,7 +126,7 @@ pub fn probe(camera: &CameraConfig, transport_is_given: bool) -> Probe {
         // One look at the pictures is enough.
         let look = if probe.video.is_none() { LOOK } else { Duration::ZERO };
         let mut way = Way { transport: transport.map(Transport::name), first_frame_ms: None, trouble: None };
-        match attempt(camera, look) {
+        match attempt(camera, look, memory_before) {
             Ok(found) => {
                 way.first_frame_ms = u64::try_from(found.first_frame.as_millis()).ok();
                 if probe.video.is_none() {
@@ -141,7 +153,7 @@ struct Found {
 }
 
 /// One attempt, on a thread that can be left behind.
-fn attempt(camera: CameraConfig, look: Duration) -> Result<Found, String> {
+fn attempt(camera: CameraConfig, look: Duration, memory_before: Option<u64>) -> Result<Found, String> {
     let (tell, told) = mpsc::channel();
     // When connecting was over, so that the time for what comes after it counts from there.
     let opened = Arc::new(OnceLock::new());
@@ -149,7 +161,7 @@ fn attempt(camera: CameraConfig, look: Duration) -> Result<Found, String> {
     let on_thread = Arc::clone(&opened);
     let thread = std::thread::Builder::new().name("vas-probe".into()).spawn(move || {
         // Nobody listens any more if it took too long.
-        let _ = tell.send(play(&camera, look, &on_thread));
+        let _ = tell.send(play(&camera, look, memory_before, &on_thread));
     });
     if let Err(error) = thread {
         return Err(format!("start a thread: {error}"));
@@ -177,14 +189,19 @@ impl From<String> for Trouble {
 }
 
 /// By the clients that a server would take, one after the other.
-fn play(camera: &CameraConfig, look: Duration, opened: &OnceLock<()>) -> Result<Found, String> {
+fn play(
+    camera: &CameraConfig,
+    look: Duration,
+    memory_before: Option<u64>,
+    opened: &OnceLock<()>,
+) -> Result<Found, String> {
     let Source::Rtsp(rtsp) = &camera.source else {
-        return play_by(camera, None, look, opened).map_err(|trouble| trouble.sentence);
+        return play_by(camera, None, look, memory_before, opened).map_err(|trouble| trouble.sentence);
     };
     let mut choice = Choice::default();
     loop {
         let way = choice.way(rtsp);
-        let trouble = match play_by(camera, Some(way), look, opened) {
+        let trouble = match play_by(camera, Some(way), look, memory_before, opened) {
             Ok(found) => return Ok(found),
             Err(trouble) => trouble,
         };
@@ -212,6 +229,7 @@ fn play_by(
     camera: &CameraConfig,
     way: Option<choice::Way>,
     look: Duration,
+    memory_before: Option<u64>,
     opened: &OnceLock<()>,
 ) -> Result<Found, Trouble> {
     let limit = camera.open_timeout;
@@ -229,20 +247,9 @@ fn play_by(
             return Err(format!("no answer within {}", seconds(limit)).into());
         }
         Err(SourceError::Open(OpenError::Call(call))) if call.is_refused() => {
-            return Err(format!(
-                "the camera refuses user name and password, or wants some: {}; they are asked of VAS_PROBE_USERNAME and \
-                 VAS_PROBE_PASSWORD",
-                call.reason()
-            )
-            .into());
+            return Err(refused(&call.reason()).into());
         }
-        Err(SourceError::Refused(why)) => {
-            return Err(format!(
-                "the camera refuses user name and password, or wants some: {why}; they are asked of VAS_PROBE_USERNAME and \
-                 VAS_PROBE_PASSWORD"
-            )
-            .into());
-        }
+        Err(SourceError::Refused(why)) => return Err(refused(&why).into()),
         Err(error) => {
             let detail = detail.map(|detail| format!(" ({detail})")).unwrap_or_default();
             return Err(Trouble { sentence: format!("{error}{detail}"), hint: error.hint() });
@@ -252,7 +259,9 @@ fn play_by(
     interrupt.arm(limit);
     let counters = Counters::default();
     let mut pictures = Pictures::default();
-    let mut first: Option<(Duration, Facts)> = None;
+    let mut first: Option<(Duration, Duration, Facts)> = None;
+    // Pictures stay where they would stay in a server: those that nobody holds a decoder uses again.
+    let mut ring = Ring::new(camera.ring_frames);
     let (ended, _) = with_errors_held(|| {
         loop {
             let next = stream.next(&counters);
@@ -263,9 +272,10 @@ fn play_by(
                 Ok(Next::Frame(frame)) => {
                     pictures.add(frame.pts_ns, frame.timestamp_ns, frame.picture.is_key(), frame.damaged);
                     if first.is_none() {
-                        first = Some((started.elapsed(), Facts::of(&frame.picture)));
+                        first = Some((started.elapsed(), cpu_time(), Facts::of(&frame.picture)));
                         interrupt.arm(look);
                     }
+                    ring.push(frame);
                     if look.is_zero() || pictures.are_enough() {
                         return Ok(());
                     }
@@ -279,9 +289,10 @@ fn play_by(
         }
     });
     ended?;
+    let cpu_now = cpu_time();
     let was_decodable =
         !(stream.had_bad_packets() || is_undecodable(stream.had_sent(), stream.since_packet(), limit));
-    let Some((first_frame, facts)) = first else {
+    let Some((first_frame, cpu_at_first, facts)) = first else {
         let what = match (&camera.source, interrupt.cause()) {
             (_, Some(_)) => format!("connected, but no first picture within {}", seconds(limit)),
             (Source::File(_), None) => "no picture in it could be decoded".to_owned(),
@@ -289,9 +300,18 @@ fn play_by(
         };
         return Err(Trouble { sentence: what, hint: (!was_decodable).then_some(Hint::NothingDecoded) });
     };
-    let cpu = cpu_time().saturating_sub(cpu_before);
+    let grown = memory::private_bytes().zip(memory_before).map(|(now, before)| now.saturating_sub(before));
+    let in_ring = pictures.keys.len().min(camera.ring_frames) as u64 * facts.bytes;
+    let decoder_bytes = grown.map(|grown| grown.saturating_sub(in_ring));
+    let ring_bytes = camera.ring_frames as u64 * facts.bytes;
+    let shared_memory_bytes = memory::of_picture(facts.width, facts.height).map(|memory| memory.pair_bytes);
     let fps = pictures.fps().or_else(|| stream.nominal_period().map(|period| 1.0 / period.as_secs_f64()));
-    let cpu_ms_per_frame = cpu.as_secs_f64() * 1000.0 / pictures.keys.len() as f64;
+    // Connecting is not a part of what each picture costs, unless there is but one to tell by.
+    let (cpu_before, count) = match pictures.keys.len() {
+        1 => (cpu_before, 1),
+        count => (cpu_at_first, count - 1),
+    };
+    let cpu_ms_per_frame = cpu_now.saturating_sub(cpu_before).as_secs_f64() * 1000.0 / count as f64;
     let video = Video {
         codec: stream.codec_name(),
         width: facts.width,
@@ -306,11 +326,27 @@ fn play_by(
         bits_per_s: fps
             .map(|fps| (stream.received_bytes() as f64 * 8.0 * fps / pictures.keys.len() as f64) as u64),
         delay_packets: stream.delay_packets(),
-        shared_memory_bytes: memory::of_picture(facts.width, facts.height).map(|memory| memory.pair_bytes),
+        ring_frames: camera.ring_frames,
+        ring_bytes,
+        decoder_bytes,
+        shared_memory_bytes,
+        memory_bytes: decoder_bytes.map(|decoder| ring_bytes + decoder + shared_memory_bytes.unwrap_or(0)),
         cpu_ms_per_frame,
         cpu_percent: fps.map(|fps| cpu_ms_per_frame * fps / 10.0),
     };
     Ok(Found { first_frame, video })
+}
+
+/// 401 or 403.
+fn refused(why: &str) -> String {
+    let what = match why.contains("403") {
+        true => {
+            "the camera forbids its stream to that user (his rights there), or to this address (its filter), or wants user name and \
+             password, or others"
+        }
+        false => "the camera refuses user name and password, or wants some",
+    };
+    format!("{what}: {why}; they are asked of VAS_PROBE_USERNAME and VAS_PROBE_PASSWORD")
 }
 
 /// Of this process: a decoder or a client may have threads of its own.
@@ -327,6 +363,8 @@ fn seconds(time: Duration) -> String {
 struct Facts {
     width: u32,
     height: u32,
+    /// Its memory.
+    bytes: u64,
     pixel_format: String,
     range: &'static str,
     matrix: u8,
@@ -338,6 +376,7 @@ impl Facts {
         Self {
             width: picture.width(),
             height: picture.height(),
+            bytes: picture.buffer_bytes(),
             pixel_format: pixel_format_name(picture.pixel_format()),
             range: match color.range {
                 ColorRange::Limited => "limited",
@@ -451,13 +490,29 @@ impl Video {
                 writeln!(out, "  delay      a picture comes out up to {packets} packets late (B-frames)")
             }
         };
+        if let Some(bytes) = self.memory_bytes {
+            let _ = writeln!(out, "  memory     {} a camera:", memory::human(bytes));
+        }
+        let _ = writeln!(
+            out,
+            "  - ring     {} for {} pictures",
+            memory::human(self.ring_bytes),
+            self.ring_frames
+        );
+        if let Some(bytes) = self.decoder_bytes {
+            let _ = writeln!(
+                out,
+                "  - decoder  {}, with its client and thread: measured, this process has grown by as much",
+                memory::human(bytes)
+            );
+        }
         let _ = match self.shared_memory_bytes {
             Some(bytes) => writeln!(
                 out,
-                "  memory     {} of shared memory with 3 slots, twice that while its size changes",
+                "  - shared   {} of shared memory with 3 slots, twice that while its size changes",
                 memory::human(bytes)
             ),
-            None => writeln!(out, "  memory     none: pictures of this size cannot be exported"),
+            None => writeln!(out, "  - shared   none: pictures of this size cannot be exported"),
         };
         let percent =
             self.cpu_percent.map(|percent| format!(", {percent:.1} % of a processor")).unwrap_or_default();

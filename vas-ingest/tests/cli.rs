@@ -371,6 +371,9 @@ fn a_probe_tells_what_a_file_is_and_what_it_costs() {
         "  video      h264 160x120 yuv420p, range ",
         "  pictures   25.0/s, ",
         "  memory     ",
+        "  - ring     ",
+        "  - decoder  ",
+        "  - shared   ",
         "  cpu        ",
     ] {
         assert!(text.lines().any(|found| found.starts_with(line)), "no {line:?} in:\n{text}");
@@ -381,6 +384,19 @@ fn a_probe_tells_what_a_file_is_and_what_it_costs() {
     assert_eq!((video["width"].as_u64(), video["height"].as_u64()), (Some(160), Some(120)), "{json}");
     assert_eq!((video["frames"].as_u64(), video["codec"].as_str()), (Some(25), Some("h264")), "{json}");
     assert!(video["cpu_ms_per_frame"].as_f64().is_some_and(|ms| ms > 0.0), "{json}");
+    let bytes = |name: &str| video[name].as_u64().unwrap_or_else(|| panic!("no {name} in {json}"));
+    // Four pictures of 160x120, 4:2:0: what is seen of them, and less than as much again around it.
+    let seen = 4 * (160 * 120 * 3 / 2);
+    assert_eq!(video["ring_frames"], 4, "{json}");
+    assert!((seen..2 * seen).contains(&bytes("ring_bytes")), "{json}");
+    // A decoder takes more than nothing, and for pictures of this size less than a large one takes for its pictures alone.
+    assert!((100_000..32 << 20).contains(&bytes("decoder_bytes")), "{json}");
+    let parts = ["ring_bytes", "decoder_bytes", "shared_memory_bytes"].map(bytes);
+    assert_eq!(bytes("memory_bytes"), parts.iter().sum::<u64>(), "{json}");
+    let more =
+        program().arg("probe").arg(&clip).arg("--json").env("VAS_PROBE_RING_FRAMES", "16").output().unwrap();
+    let more: serde_json::Value = serde_json::from_slice(&more.stdout).unwrap();
+    assert_eq!(more["video"]["ring_bytes"].as_u64(), Some(4 * bytes("ring_bytes")), "{more}");
 }
 
 #[test]

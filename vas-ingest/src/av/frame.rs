@@ -124,6 +124,16 @@ impl Frame {
         }
     }
 
+    /// Memory that the picture takes, padding included. Every reference to it shares this memory, the decoder's own among them.
+    pub(crate) fn buffer_bytes(&self) -> u64 {
+        let buffers = field!(self, buf);
+        let sizes = buffers.iter().filter_map(|&buffer| NonNull::new(buffer)).map(|buffer| {
+            // SAFETY: a buffer reference of the living frame.
+            unsafe { buffer.as_ref() }.size as u64
+        });
+        sizes.sum()
+    }
+
     /// The planes and strides as swscale wants them: eight entries each, valid as long as the frame is.
     pub(super) fn planes_for_scaler(&self) -> (*const *const u8, *const c_int) {
         // SAFETY: the frame is alive; taking a field's address reads nothing.
@@ -247,5 +257,6 @@ mod tests {
         let frame = Frame::new().unwrap();
         assert!(frame.plane(0, 16, 16).is_none());
         assert!(frame.plane(99, 16, 16).is_none());
+        assert_eq!(frame.buffer_bytes(), 0);
     }
 }
