@@ -276,12 +276,7 @@ pub(crate) const ALL: &[Fault] = &[
         name: "loss-tcp",
         what: "3 % of its packets never reach the TCP connection (a camera that is overloaded)",
         quick: false,
-        setup: || Setup {
-            silent_with_ffmpeg: Some(
-                "FFmpeg's client tells of no loss on TCP: wrong pictures cannot be flagged",
-            ),
-            ..large()
-        },
+        setup: large,
         play: |stage| is_damaged(stage, "loss 30", "loss 0"),
     },
     Fault {

@@ -189,8 +189,6 @@ pub(crate) struct Setup {
     pub(crate) timeout_ms: u64,
     /// Further lines of its configuration.
     pub(crate) keys: &'static str,
-    /// Why wrong pictures without the flag are counted and allowed with FFmpeg's client; none are with the other.
-    pub(crate) silent_with_ffmpeg: Option<&'static str>,
     /// Wrong pictures without the flag that are allowed, in a hundred of those with it, but at least a group of them; 0 for nearly
     /// every row, and then there may be none.
     pub(crate) silent_percent: u64,
@@ -217,7 +215,6 @@ impl Default for Setup {
             auth: None,
             timeout_ms: 1500,
             keys: "",
-            silent_with_ffmpeg: None,
             silent_percent: 0,
             without_farewell: None,
             panics_of_retina: 0,
@@ -751,13 +748,9 @@ impl<'l> Stage<'l> {
         let gaps =
             from.windows(2).map(|two| two[1].frame.timestamp_ns.saturating_sub(two[0].frame.timestamp_ns));
         self.told.outage = Duration::from_nanos(gaps.max().unwrap_or(0));
-        let allowed = match self.setup.silent_with_ffmpeg.filter(|_| self.client == Client::Ffmpeg) {
-            Some(why) => {
-                self.told.note = why.to_owned();
-                u64::MAX
-            }
-            None if self.setup.silent_percent == 0 => 0,
-            None => (self.told.flagged * self.setup.silent_percent / 100).max(SILENT_GROUP),
+        let allowed = match self.setup.silent_percent {
+            0 => 0,
+            percent => (self.told.flagged * percent / 100).max(SILENT_GROUP),
         };
         holds(self.told.silent <= allowed, || format!("wrong pictures without the flag: frames {silent:?}"))?;
         for two in notes.frames.windows(2) {

@@ -117,6 +117,7 @@ impl Decoder {
             // SAFETY: as above.
             unsafe { (*raw).err_recognition |= ff::AV_EF_EXPLODE };
         }
+        // Options by name could be left over; fields that this FFmpeg does not have would not compile.
         // SAFETY: the context was made for this codec; no options.
         let code = unsafe { ff::avcodec_open2(raw, codec, ptr::null_mut()) };
         check("avcodec_open2", code)?;

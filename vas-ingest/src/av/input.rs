@@ -73,7 +73,7 @@ impl Input {
         // SAFETY: the context is alive and nobody else knows of it yet. Before the open: a callback that is set later
         // does not guard the connecting.
         unsafe { (*ctx.as_ptr()).interrupt_callback = callback };
-        let loss = log::watch_loss(ctx);
+        let loss = log::watch_loss(ctx, interrupt);
 
         let mut opened = ctx.as_ptr();
         // SAFETY: `opened` is a context from avformat_alloc_context, the url is terminated, no input format is forced,
@@ -221,6 +221,7 @@ impl Input {
             }
             check("av_read_frame", code)?;
             if packet.stream_index() == self.stream_index {
+                self.loss.picture();
                 return Ok(true);
             }
             // A demuxer that ignores `discard` must not hold us here for ever.
@@ -228,6 +229,11 @@ impl Input {
                 return Err(AvError { call: "av_read_frame", code: ff::AVERROR_EXIT });
             }
         }
+    }
+
+    /// Did reading end because all that came was dropped for its old numbers?
+    pub(crate) fn is_out_of_step(&self) -> bool {
+        self.interrupt.was_given_up()
     }
 
     /// RTP packets that were lost since the last call.

@@ -28,13 +28,26 @@ pub(crate) struct Interrupt {
     deadline_us: AtomicU64,
     /// While set, the stop does not interrupt: a short deadline does, so that the camera still hears of the end.
     closing: AtomicBool,
+    /// Nothing good can come of the call any more.
+    given_up: AtomicBool,
 }
 
 impl Interrupt {
     /// Nothing is interrupted before the first [`Interrupt::arm`], except by the stop.
     pub(crate) fn new(stop: Arc<Stop>) -> Arc<Self> {
         let deadline_us = AtomicU64::new(u64::MAX);
-        Arc::new(Self { stop, origin: Instant::now(), deadline_us, closing: AtomicBool::new(false) })
+        let (closing, given_up) = (AtomicBool::new(false), AtomicBool::new(false));
+        Arc::new(Self { stop, origin: Instant::now(), deadline_us, closing, given_up })
+    }
+
+    /// From now on calls end at once, but for the farewell. No cause of ours: whoever gave up has one to tell.
+    pub(super) fn give_up(&self) {
+        self.given_up.store(true, Ordering::Relaxed);
+    }
+
+    /// See [`Interrupt::give_up`].
+    pub(super) fn was_given_up(&self) -> bool {
+        self.given_up.load(Ordering::Relaxed)
     }
 
     /// From now on, calls end `time` from now.
@@ -78,7 +91,8 @@ impl Interrupt {
         // SAFETY: the caller's promise: it points to a living Interrupt, which is only ever shared (all its fields are
         // atomics or constant).
         let interrupt = unsafe { &*opaque.cast::<Self>() };
-        c_int::from(interrupt.cause().is_some())
+        let is_given_up = interrupt.was_given_up() && !interrupt.closing.load(Ordering::Relaxed);
+        c_int::from(is_given_up || interrupt.cause().is_some())
     }
 }
 

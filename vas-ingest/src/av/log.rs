@@ -9,6 +9,7 @@
 //!
 //! Everything above WARNING is dropped before it is even formatted: at TRACE, FFmpeg prints the Authorization header.
 
+use super::interrupt::Interrupt;
 use crate::redact;
 use ffmpeg_sys_next as ff;
 use std::cell::RefCell;
@@ -26,6 +27,13 @@ const LOSS_PREFIX: &str = "RTP: missed ";
 /// versions): the first one of a sequence that began anew. The ones behind it are.
 const DROPPED: &str = ": bad cseq ";
 
+/// The line about a packet whose number is below that of the one before (the same file, from 5.1 to 7.1). FFmpeg drops it.
+const LATE_PREFIX: &str = "RTP: dropping old packet received too late";
+
+/// After so many of those without a picture in between, the camera has begun a new sequence of packets, and FFmpeg would drop all of it
+/// until its numbers have come round. What is merely late, over UDP, are fewer.
+const MOST_LATE_PACKETS: u64 = 100;
+
 /// At most this many lines a camera thread, its decoder's own threads included, in [`BUDGET_TIME`]: a broken stream has one for each slice.
 const BUDGET_LINES: u32 = 5;
 const BUDGET_TIME: Duration = Duration::from_secs(60);
@@ -36,20 +44,32 @@ const LINE_LEN: usize = 1024;
 struct Watched {
     /// Address of an `AVFormatContext`, compared and never followed.
     ctx: usize,
-    lost: Arc<AtomicU64>,
+    counts: Arc<Counts>,
+}
+
+struct Counts {
+    lost: AtomicU64,
+    /// In a row.
+    late: AtomicU64,
+    interrupt: Arc<Interrupt>,
 }
 
 static WATCHED: Mutex<Vec<Watched>> = Mutex::new(Vec::new());
 
-/// Counts the RTP packets that one context loses, until it is dropped.
+/// Counts the RTP packets that one context loses, until it is dropped, and gives its calls up when all that comes is dropped.
 pub(super) struct LossWatch {
-    lost: Arc<AtomicU64>,
+    counts: Arc<Counts>,
 }
 
 impl LossWatch {
     /// Packets lost since the last call.
     pub(super) fn take(&self) -> u64 {
-        self.lost.swap(0, Ordering::Relaxed)
+        self.counts.lost.swap(0, Ordering::Relaxed)
+    }
+
+    /// A picture came.
+    pub(super) fn picture(&self) {
+        self.counts.late.store(0, Ordering::Relaxed);
     }
 }
 
@@ -57,26 +77,40 @@ impl Drop for LossWatch {
     fn drop(&mut self) {
         // By identity, not by address: a freed context's address may already be another's.
         let mut watched = WATCHED.lock().unwrap_or_else(PoisonError::into_inner);
-        watched.retain(|entry| !Arc::ptr_eq(&entry.lost, &self.lost));
+        watched.retain(|entry| !Arc::ptr_eq(&entry.counts, &self.counts));
     }
 }
 
-/// From now on, loss that FFmpeg reports on `ctx` is counted.
-pub(super) fn watch_loss(ctx: NonNull<ff::AVFormatContext>) -> LossWatch {
-    install();
-    let lost = Arc::new(AtomicU64::new(0));
-    let entry = Watched { ctx: ctx.as_ptr() as usize, lost: Arc::clone(&lost) };
-    WATCHED.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
-    LossWatch { lost }
+/// Is FFmpeg's log read at all? Where it is not, nothing that only it tells is known.
+pub(crate) const fn is_read() -> bool {
+    cfg!(target_arch = "x86_64")
 }
 
-fn count_loss(ctx: usize, line: &str) {
-    let count =
-        line.strip_prefix(LOSS_PREFIX).and_then(|rest| rest.split(' ').next()).and_then(|n| n.parse().ok());
+/// From now on, loss that FFmpeg reports on `ctx` is counted. `interrupt` is that of its calls.
+pub(super) fn watch_loss(ctx: NonNull<ff::AVFormatContext>, interrupt: &Arc<Interrupt>) -> LossWatch {
+    install();
+    let (lost, late) = (AtomicU64::new(0), AtomicU64::new(0));
+    let counts = Arc::new(Counts { lost, late, interrupt: Arc::clone(interrupt) });
+    let entry = Watched { ctx: ctx.as_ptr() as usize, counts: Arc::clone(&counts) };
+    WATCHED.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
+    LossWatch { counts }
+}
+
+/// Takes what a line tells of packets, if it does.
+fn count_packets(ctx: usize, line: &str) {
+    let lost = match line.strip_prefix(LOSS_PREFIX) {
+        Some(rest) => rest.split(' ').next().and_then(|count| count.parse().ok()).unwrap_or(1),
+        None if line.starts_with("RTP: ") && line.contains(DROPPED) => 1,
+        None if line.starts_with(LATE_PREFIX) => 0,
+        None => return,
+    };
     let watched = WATCHED.lock().unwrap_or_else(PoisonError::into_inner);
     // The newest first: an older entry with this address belongs to a context that is freed already.
-    if let Some(entry) = watched.iter().rev().find(|entry| entry.ctx == ctx) {
-        entry.lost.fetch_add(count.unwrap_or(1), Ordering::Relaxed);
+    let Some(entry) = watched.iter().rev().find(|entry| entry.ctx == ctx) else { return };
+    if lost > 0 {
+        entry.counts.lost.fetch_add(lost, Ordering::Relaxed);
+    } else if entry.counts.late.fetch_add(1, Ordering::Relaxed) + 1 == MOST_LATE_PACKETS {
+        entry.counts.interrupt.give_up();
     }
 }
 
@@ -139,7 +173,9 @@ pub(crate) fn install() {
         #[cfg(not(target_arch = "x86_64"))]
         {
             // The type of va_list differs from machine to machine, and only this one was tried.
-            tracing::warn!("FFmpeg's log is not read on this architecture: packet loss over UDP is noticed by the decoder only");
+            tracing::warn!(
+                "FFmpeg's log is not read on this architecture: packet loss that FFmpeg's client meets is noticed by the decoder only"
+            );
             // SAFETY: sets an integer of the library's.
             unsafe { ff::av_log_set_level(ff::AV_LOG_QUIET) };
         }
@@ -218,9 +254,7 @@ fn handle_line(ctx: usize, level: c_int, line: &str) {
 
 fn told(ctx: usize, level: c_int, line: &str, budget: &Budget) {
     let (component, text) = split_prefix(line.trim_end());
-    if text.starts_with(LOSS_PREFIX) || (text.starts_with("RTP: ") && text.contains(DROPPED)) {
-        count_loss(ctx, text);
-    }
+    count_packets(ctx, text);
     if text.is_empty() {
         return;
     }
@@ -346,7 +380,7 @@ mod tests {
     #[test]
     fn loss_is_counted_for_the_context_that_it_was_reported_on() {
         let (one, other) = (NonNull::<ff::AVFormatContext>::dangling(), 0x1234);
-        let watch = watch_loss(one);
+        let watch = watch_loss(one, &Interrupt::new(Arc::default()));
         let ctx = one.as_ptr() as usize;
         handle_line(ctx, ff::AV_LOG_WARNING, "[rtsp @ 0x1] RTP: missed 5 packets\n");
         handle_line(ctx, ff::AV_LOG_WARNING, "[rtsp @ 0x1] RTP: missed 2 packets\n");
@@ -361,13 +395,30 @@ mod tests {
     #[test]
     fn a_context_at_the_address_of_a_freed_one_gets_its_own_loss() {
         let ctx = NonNull::new(0x4320 as *mut ff::AVFormatContext).unwrap();
-        let old = watch_loss(ctx);
-        let new = watch_loss(ctx);
+        let interrupt = Interrupt::new(Arc::default());
+        let old = watch_loss(ctx, &interrupt);
+        let new = watch_loss(ctx, &interrupt);
         handle_line(0x4320, ff::AV_LOG_WARNING, "RTP: missed 3 packets\n");
         assert_eq!((old.take(), new.take()), (0, 3));
         drop(old);
         handle_line(0x4320, ff::AV_LOG_WARNING, "RTP: missed 1 packets\n");
         assert_eq!(new.take(), 1);
+    }
+
+    #[test]
+    fn packets_that_are_all_too_late_give_the_call_up_and_a_picture_in_between_does_not() {
+        let interrupt = Interrupt::new(Arc::default());
+        let ctx = NonNull::new(0x8640 as *mut ff::AVFormatContext).unwrap();
+        let watch = watch_loss(ctx, &interrupt);
+        let line = "[rtsp @ 0x1] RTP: dropping old packet received too late\n";
+        let say = |count| (0..count).for_each(|_| handle_line(0x8640, ff::AV_LOG_WARNING, line));
+        say(MOST_LATE_PACKETS - 1);
+        watch.picture();
+        say(MOST_LATE_PACKETS - 1);
+        assert!(!interrupt.was_given_up());
+        say(1);
+        assert!(interrupt.was_given_up());
+        assert_eq!((watch.take(), interrupt.cause()), (0, None), "neither loss nor a deadline");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::av::decoder::{Decoder, Decoding};
 use crate::av::dictionary::Dictionary;
 use crate::av::input::{Input, OpenError};
 use crate::av::interrupt::Interrupt;
+use crate::av::log;
 use crate::av::packet::Packet;
 use crate::clock;
 use secrecy::ExposeSecret;
@@ -18,6 +19,11 @@ use std::time::Duration;
 /// The socket buffer for UDP. With the system's default, one keyframe of a megabyte overruns it and costs a whole group of
 /// pictures. The kernel grants at most net.core.rmem_max.
 const UDP_BUFFER_BYTES: &str = "4000000";
+
+/// Over TCP packets come in their order. But only with a queue to put them in order does FFmpeg's client look at their numbers, and tell
+/// of those that a camera left out (libavformat/rtpdec.c, `rtp_parse_one_packet`; a queue of one is none). Nothing waits in it while
+/// none is missing.
+const TCP_QUEUE_PACKETS: &str = "2";
 
 /// Packets of an input that FFmpeg opened.
 pub(crate) struct FfmpegSource {
@@ -55,8 +61,11 @@ impl PacketSource for FfmpegSource {
     }
 
     fn next(&mut self, packet: &mut Packet) -> Result<Option<Arrival>, SourceError> {
-        if !self.input.read(packet)? {
-            return Ok(None);
+        match self.input.read(packet) {
+            Ok(true) => {}
+            Ok(false) => return Ok(None),
+            Err(_) if self.input.is_out_of_step() => return Err(SourceError::OutOfStep),
+            Err(error) => return Err(error.into()),
         }
         Ok(Some(Arrival {
             received_ns: clock::monotonic_ns(),
@@ -119,6 +128,9 @@ fn rtsp_options(transport: Transport, silence: Duration) -> Result<Dictionary, A
     options.set(c"timeout", &silence.as_micros().to_string())?;
     if transport == Transport::Udp {
         options.set(c"buffer_size", UDP_BUFFER_BYTES)?;
+    } else if log::is_read() {
+        // What it tells stands in the log alone, and so does that a camera has begun a new sequence, which a queue never gets over.
+        options.set(c"reorder_queue_size", TCP_QUEUE_PACKETS)?;
     }
     Ok(options)
 }
@@ -162,10 +174,79 @@ fn c_string(bytes: &[u8]) -> Result<CString, AvError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::{BufRead, BufReader, Write};
+    use std::net::{SocketAddr, TcpListener, TcpStream};
+
+    /// Agrees to all that a client asks for, and never sends a picture. For one client.
+    fn agreeable_camera() -> SocketAddr {
+        const SDP: &str = "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nm=video 0 RTP/AVP 96\r\n\
+                           a=rtpmap:96 H264/90000\r\na=control:track\r\n";
+        fn answer(client: &TcpStream) -> std::io::Result<()> {
+            let (mut request, mut sequence) = (String::new(), String::new());
+            for line in BufReader::new(client).lines() {
+                let line = line?;
+                if let Some(number) = line.strip_prefix("CSeq: ") {
+                    number.clone_into(&mut sequence);
+                }
+                if request.is_empty() {
+                    request = line;
+                } else if line.is_empty() {
+                    let method = std::mem::take(&mut request);
+                    let (headers, body) = match method.split(' ').next() {
+                        Some("DESCRIBE") => ("Content-Type: application/sdp\r\n", SDP),
+                        Some("SETUP") => {
+                            ("Transport: RTP/AVP/TCP;unicast;interleaved=0-1\r\nSession: 1\r\n", "")
+                        }
+                        _ => ("Session: 1\r\n", ""),
+                    };
+                    let len = body.len();
+                    let head =
+                        format!("RTSP/1.0 200 OK\r\nCSeq: {sequence}\r\n{headers}Content-Length: {len}");
+                    let mut client = client;
+                    client.write_all(format!("{head}\r\n\r\n{body}").as_bytes())?;
+                }
+            }
+            Ok(())
+        }
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            let (client, _) = listener.accept()?;
+            answer(&client)
+        });
+        address
+    }
 
     #[test]
-    fn only_udp_asks_for_a_socket_buffer() {
+    fn an_option_that_ffmpeg_does_not_take_is_an_error_at_the_start() {
+        let open = |further: &[&std::ffi::CStr]| {
+            let mut options = rtsp_options(Transport::Tcp, Duration::from_secs(60)).unwrap();
+            for key in further {
+                options.set(key, "5000000").unwrap();
+            }
+            let url = CString::new(format!("rtsp://{}/s", agreeable_camera())).unwrap();
+            let interrupt = Interrupt::new(Arc::default());
+            interrupt.arm(Duration::from_secs(60));
+            Input::open(&url, options, &interrupt, false)
+        };
+        // What `timeout` was called before FFmpeg 5, and what it is called elsewhere: either was silently without effect for others.
+        match open(&[c"stimeout", c"rw_timeout"]).map(drop) {
+            Err(error @ OpenError::OptionsNotTaken(_)) => {
+                assert_eq!(error.to_string(), "this FFmpeg does not know the option stimeout, rw_timeout");
+            }
+            other => panic!("{other:?}"),
+        }
+        // All of ours are taken, by name: a camera is opened with them.
+        if let Err(error) = open(&[]) {
+            panic!("{error}");
+        }
+    }
+
+    #[test]
+    fn udp_asks_for_a_socket_buffer_and_tcp_for_a_look_at_the_order() {
         let keys = |transport| rtsp_options(transport, Duration::from_secs(10)).unwrap().keys();
+        assert!(!keys(Transport::Udp).contains(&"reorder_queue_size".to_owned()), "it has a larger one");
+        assert_eq!(keys(Transport::Tcp).contains(&"reorder_queue_size".to_owned()), log::is_read());
         assert!(keys(Transport::Udp).contains(&"buffer_size".to_owned()));
         assert!(!keys(Transport::Tcp).contains(&"buffer_size".to_owned()));
     }

@@ -99,6 +99,9 @@ pub(crate) enum SourceError {
     /// retina's words about something that the camera says or sends: another client may make more of it.
     #[error("{0}")]
     NotUnderstood(String),
+    /// FFmpeg drops all that comes, for its old numbers.
+    #[error("the camera began a new sequence of packets in mid-stream")]
+    OutOfStep,
     /// 461: the camera does not have this transport.
     #[error("the camera refuses to send over {0} (461 Unsupported Transport); try another transport")]
     TransportRefused(&'static str),
