@@ -344,6 +344,12 @@ impl Session<'_> {
             (_, Some(_)) => format!("user {username:?} and its password"),
         };
         let (id, host) = (self.config.id, rtsp.host());
+        if reason.contains("403") && rtsp.username.is_none() && rtsp.password.is_none() {
+            return Failure::refused(format!(
+                "camera {id} at {host} forbids its stream to whoever asks {who}: {reason}; it wants some, or its filter of addresses \
+                 keeps this server out"
+            ));
+        }
         if reason.contains("403") {
             return Failure::refused(format!(
                 "camera {id} at {host} forbids its stream to {who}: {reason}; that user's rights on the camera, or the camera's filter \

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use vas_e2e::camera::{Camera, SilentHost};
 use vas_e2e::clips::{clip, hashes, intra_refresh, intra_refresh_h265};
 use vas_e2e::compare::{Plays, assert_same, same};
+use vas_e2e::process::Process;
 use vas_e2e::reader::{Frame, Line, Watch};
 use vas_e2e::relay::{Relay, Udp};
 use vas_e2e::scene::Scene;
@@ -172,6 +173,66 @@ fn what_is_wrong_with_a_camera_reads_the_same_by_both_clients() {
             );
         }
     }
+}
+
+#[test]
+fn a_camera_that_forbids_its_stream_is_not_told_as_a_wrong_password() {
+    let clip = require!(clip("h264.h264"));
+    let login = "username = \"viewer\"\npassword = \"right one\"\n";
+    for client in CLIENTS {
+        for (keys, who) in [
+            (login, "forbids its stream to user \"viewer\" and its password: "),
+            ("", "forbids its stream to whoever asks without user name and password: "),
+        ] {
+            let scene = Scene::new();
+            let mut rtsp = match keys {
+                "" => Camera::start(&[&clip]),
+                _ => Camera::start_with_password(&clip, "digest", "viewer:right one"),
+            };
+            rtsp.command("answer 403");
+            let server = Server::start(&scene, &(rtsp_camera("front", rtsp.url(), client, "tcp") + keys));
+            let told = server.stderr.line_with("trying again in");
+            for words in [who, "403", "filter of addresses"] {
+                assert!(told.contains(words), "{client}: {words:?} is not in: {told}");
+            }
+            assert!(!told.contains("refuses") && !told.contains("correct username"), "{client}: {told}");
+            // As seldom as after a wrong password: it may be one after all.
+            let wait_s = told.rsplit("trying again in ").next().and_then(|rest| rest.split(' ').next());
+            let wait_s: Option<f64> = wait_s.and_then(|wait| wait.parse().ok());
+            assert!(wait_s.is_some_and(|wait_s| wait_s > 60.0), "{client}: {told}");
+            server.stop_well();
+        }
+    }
+}
+
+#[test]
+fn status_shows_the_transport_and_the_client_that_auto_has_come_to() {
+    let clip = require!(clip("h264.h264"));
+    let scene = Scene::new();
+    let mut rtsp = Camera::start(&[&clip]);
+    let status_file = scene.files().join("status.json");
+    let camera = rtsp_camera("front", rtsp.url(), "auto", "auto");
+    let config = format!("[server]\nstatus_file = {status_file:?}\n{camera}frame_timeout_ms = 10000\n");
+    let server = Server::start(&scene, &config);
+    for (commands, way) in [
+        (&[][..], "udp/ffmpeg"),
+        (&["udp refuse", "drop"], "tcp/retina"),
+        // Not a packet that comes now does retina take.
+        (&["claim ssrc", "drop"], "tcp/ffmpeg"),
+    ] {
+        for command in commands {
+            rtsp.command(command);
+        }
+        until(&format!("a row that says {way} of a live camera"), || {
+            let mut command = vas_e2e::server::command(&scene);
+            command.args(["status", "--file"]).arg(&status_file);
+            let table = Process::run("vas-ingest", &mut command).stdout;
+            let (head, row) = (table.lines().next()?, table.lines().find(|line| line.starts_with("front "))?);
+            let via = row.get(head.find("VIA ")?..)?.split_whitespace().next()?;
+            (via == way && row.contains(" live ")).then_some(())
+        });
+    }
+    server.stop_well();
 }
 
 #[test]
