@@ -232,6 +232,101 @@ impl SilentHost {
     }
 }
 
+/// What a [`HoardingCamera`] never ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Endless {
+    /// Its description, whose length it names as four gigabytes.
+    Answer,
+    /// Its first picture, in fragments of one unit of H.264.
+    Picture,
+}
+
+/// A camera that makes its clients collect: as fast as they read, it sends them something that has no end.
+#[derive(Debug)]
+pub struct HoardingCamera {
+    url: String,
+}
+
+impl HoardingCamera {
+    /// It falls silent after so much: a client without a bound is not to take all of this machine's memory.
+    pub const MOST_BYTES: usize = 256 << 20;
+
+    /// Ends with the process.
+    ///
+    /// # Panics
+    /// When no port is to be had.
+    #[must_use]
+    pub fn start(endless: Endless) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let url = format!("rtsp://{}/cam", listener.local_addr().expect("a bound socket"));
+        std::thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                // A client that goes is how each of them ends.
+                std::thread::spawn(move || drop(hoard(&client, endless)));
+            }
+        });
+        Self { url }
+    }
+
+    /// Where clients find it.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+}
+
+fn hoard(client: &TcpStream, endless: Endless) -> std::io::Result<()> {
+    const SDP: &str = "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nm=video 0 RTP/AVP 96\r\n\
+                       a=rtpmap:96 H264/90000\r\na=control:track\r\n";
+    const PIECE_BYTES: usize = 60_000;
+    let mut out = client;
+    let mut lines = BufReader::new(client).lines();
+    loop {
+        let (mut method, mut sequence) = (String::new(), String::new());
+        for line in lines.by_ref() {
+            let line = line?;
+            if line.is_empty() {
+                break;
+            }
+            if let Some(number) = line.strip_prefix("CSeq: ") {
+                number.clone_into(&mut sequence);
+            }
+            if method.is_empty() {
+                line.split(' ').next().unwrap_or_default().clone_into(&mut method);
+            }
+        }
+        let session = "Session: 1\r\n";
+        let (headers, body, len) = match method.as_str() {
+            "" => return Ok(()),
+            "DESCRIBE" if endless == Endless::Answer => ("Content-Type: application/sdp\r\n", "", u32::MAX),
+            "DESCRIBE" => ("Content-Type: application/sdp\r\n", SDP, SDP.len() as u32),
+            "SETUP" => ("Transport: RTP/AVP/TCP;unicast;interleaved=0-1\r\nSession: 1\r\n", "", 0),
+            _ => (session, "", 0),
+        };
+        let head = format!("RTSP/1.0 200 OK\r\nCSeq: {sequence}\r\n{headers}Content-Length: {len}\r\n\r\n");
+        out.write_all((head + body).as_bytes())?;
+        match (method.as_str(), endless) {
+            ("DESCRIBE", Endless::Answer) => {
+                let text = vec![b' '; PIECE_BYTES];
+                for _ in 0..HoardingCamera::MOST_BYTES / PIECE_BYTES {
+                    out.write_all(&text)?;
+                }
+            }
+            ("PLAY", Endless::Picture) => {
+                for number in 0..(HoardingCamera::MOST_BYTES / PIECE_BYTES) as u16 {
+                    let [high, low] = number.to_be_bytes();
+                    let fragment = if number == 0 { 0x85 } else { 0x05 };
+                    // RTP: version 2, payload type 96, the number, one timestamp, one SSRC; then a fragment of an IDR slice.
+                    let rtp = [0x80, 96, high, low, 0, 0, 0, 1, 0, 0, 0, 1, 0x7C, fragment];
+                    let [high, low] = ((rtp.len() + PIECE_BYTES) as u16).to_be_bytes();
+                    out.write_all(&[&[b'$', 0, high, low], &rtp[..], &[0xAA; PIECE_BYTES]].concat())?;
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
 /// A TLS connection before another camera, with a certificate that nobody has signed.
 #[derive(Debug)]
 pub struct TlsFront {

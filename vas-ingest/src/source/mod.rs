@@ -99,6 +99,14 @@ pub(crate) enum SourceError {
     /// retina's words about something that the camera says or sends: another client may make more of it.
     #[error("{0}")]
     NotUnderstood(String),
+    /// What came was not a picture and became none.
+    #[error(
+        "the camera has sent {mib} MiB since its last picture, and no other is complete yet: they are not kept any longer"
+    )]
+    Unfinished {
+        /// So much.
+        mib: u64,
+    },
     /// FFmpeg drops all that comes, for its old numbers.
     #[error("the camera began a new sequence of packets in mid-stream")]
     OutOfStep,

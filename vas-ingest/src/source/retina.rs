@@ -22,6 +22,7 @@ use retina::client::{
 };
 use retina::codec::{CodecItem, FrameFormat, ParameterSetInsertion, ParametersRef, VideoFrame, h26x};
 use secrecy::ExposeSecret;
+use std::cell::Cell;
 use std::ffi::CStr;
 use std::num::NonZeroU32;
 use std::panic::AssertUnwindSafe;
@@ -35,6 +36,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// How long closing may take for a word of farewell to the camera, as with FFmpeg's client.
 const FAREWELL: Duration = Duration::from_millis(200);
+
+/// retina keeps what it has read of a message, or of a picture, until that is complete, however much it is. A camera that has sent so
+/// much since its last picture does not mean to complete one: the largest keyframes are a tenth of it.
+const MOST_UNFINISHED_BYTES: u64 = 32 << 20;
 
 /// So many packets in a row that cannot be taken apart, without a picture in between, are no accident any more. The rest of a large
 /// keyframe behind a bad packet is a thousand.
@@ -157,11 +162,53 @@ fn is_recovery_point(sei: &[u8]) -> bool {
     false
 }
 
+/// What this thread has read from connections and files since it began, as the kernel counts it: retina's connection is nobody
+/// else's, so nothing nearer can be asked. Datagrams are not in it. None: the kernel does not say.
+fn read_bytes_so_far() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/thread-self/io").ok()?;
+    text.lines().find_map(|line| line.strip_prefix("rchar: "))?.parse().ok()
+}
+
+/// What a camera has sent without completing a picture, looked at where none comes for [`LOOK_EVERY`]: a camera whose pictures come
+/// as they should is never asked about.
+struct Unfinished {
+    looked_at: Cell<Instant>,
+    /// When the last picture came, or soon after it; None: not asked since.
+    read_before: Cell<Option<u64>>,
+}
+
+impl Unfinished {
+    fn new() -> Self {
+        Self { looked_at: Cell::new(Instant::now()), read_before: Cell::new(read_bytes_so_far()) }
+    }
+
+    fn picture(&self) {
+        self.looked_at.set(Instant::now());
+        self.read_before.set(None);
+    }
+
+    fn is_too_much(&self) -> bool {
+        if self.looked_at.get().elapsed() < LOOK_EVERY {
+            return false;
+        }
+        self.looked_at.set(Instant::now());
+        let read = read_bytes_so_far();
+        match self.read_before.get() {
+            None => {
+                self.read_before.set(read);
+                false
+            }
+            Some(before) => read.is_some_and(|read| read.saturating_sub(before) > MOST_UNFINISHED_BYTES),
+        }
+    }
+}
+
 /// A runtime whose calls end as an interrupt says. Outlives what runs in it.
 struct Caller {
     /// None only while it is dropped.
     runtime: Option<Runtime>,
     interrupt: Arc<Interrupt>,
+    unfinished: Unfinished,
 }
 
 impl Caller {
@@ -174,10 +221,11 @@ impl Caller {
             .thread_keep_alive(Duration::from_millis(1))
             .build()
             .map_err(|error| SourceError::Retina(format!("start a runtime: {error}")))?;
-        Ok(Self { runtime: Some(runtime), interrupt: Arc::clone(interrupt) })
+        let interrupt = Arc::clone(interrupt);
+        Ok(Self { runtime: Some(runtime), interrupt, unfinished: Unfinished::new() })
     }
 
-    /// Runs it to its end, or until the interrupt: then it is dropped halfway.
+    /// Runs it to its end, or until the interrupt, or until more has come than can be meant: then it is dropped halfway.
     fn wait<T>(&self, future: impl Future<Output = T>) -> Result<T, SourceError> {
         let Some(runtime) = &self.runtime else { return Err(SourceError::Interrupted) };
         runtime.block_on(async {
@@ -185,6 +233,9 @@ impl Caller {
             loop {
                 if self.interrupt.cause().is_some() {
                     return Err(SourceError::Interrupted);
+                }
+                if self.unfinished.is_too_much() {
+                    return Err(SourceError::Unfinished { mib: MOST_UNFINISHED_BYTES >> 20 });
                 }
                 if let Ok(done) = tokio::time::timeout(LOOK_EVERY, future.as_mut()).await {
                     return Ok(done);
@@ -387,6 +438,7 @@ impl PacketSource for RetinaSource {
                 None => return self.bad_packets.end().map(|()| None),
                 Some(Ok(CodecItem::VideoFrame(frame))) => {
                     self.bad_packets.picture();
+                    self.caller.unfinished.picture();
                     self.last_picture_at = Some(Instant::now());
                     return self.fill(packet, &frame).map(Some);
                 }

@@ -1,7 +1,7 @@
 //! Both RTSP clients do the same with the same camera, and say the same of it.
 
 use std::collections::HashSet;
-use vas_e2e::camera::{Camera, SilentHost};
+use vas_e2e::camera::{Camera, Endless, HoardingCamera, SilentHost};
 use vas_e2e::clips::{clip, hashes, intra_refresh, intra_refresh_h265};
 use vas_e2e::compare::{Plays, assert_same, same};
 use vas_e2e::process::Process;
@@ -460,6 +460,23 @@ fn a_unit_that_breaks_off_is_told_as_that_and_not_as_the_camera_s_end() {
         let (ended, _) = server.stop();
         let panics: Vec<&str> = ended.stderr.lines().filter(|line| line.contains("panicked at")).collect();
         assert_eq!(panics.len(), usize::from(command == "tear"), "{command}: {}", ended.stderr);
+    }
+}
+
+#[test]
+fn a_camera_that_ends_nothing_is_left_before_it_fills_the_memory() {
+    for endless in [Endless::Answer, Endless::Picture] {
+        let scene = Scene::new();
+        let rtsp = HoardingCamera::start(endless);
+        // Its amount ends it, and not a deadline, which is far off and has another sentence.
+        let config = rtsp_camera("front", rtsp.url(), "auto", "tcp")
+            + "open_timeout_ms = 60000\nframe_timeout_ms = 30000\n";
+        let server = Server::start(&scene, &config);
+        let told = server.stderr.line_with("trying again in");
+        assert!(told.contains("the camera has sent 32 MiB since its last picture"), "{endless:?}: {told}");
+        let (ended, _) = server.stop();
+        assert!(!ended.stderr.contains(" by ffmpeg"), "no matter of the client: {}", ended.stderr);
+        assert!(!ended.stderr.contains("panicked"), "{}", ended.stderr);
     }
 }
 
