@@ -25,7 +25,7 @@ mod config;
 #[path = "../../vas-ingest/src/redact.rs"]
 mod redact;
 
-use config::{Config, Environment, Request};
+use config::{Config, Environment, Request, UsualStatusFile};
 
 /// The two halves of every password: no text that the fuzzer makes up holds them, and no sentence does.
 const HALVES: [&str; 2] = ["qzhunterqz", "qzsecretqz"];
@@ -83,7 +83,7 @@ fn run(directory: &Path, place: u8, middle: u8, line: usize, text: &str) {
     let environment: Environment =
         variable.iter().flat_map(|password| names.map(|name| (name, password.as_str()))).collect();
     let request = Request { file: Some(file), cameras: cameras.clone(), base: None };
-    let shown = match Config::load_and_print(&request, &environment) {
+    let shown = match Config::load_and_print(&request, &environment, &UsualStatusFile::default()) {
         Ok((config, printed)) => {
             assert!(!config.cameras.is_empty());
             for camera in &config.cameras {

@@ -5,6 +5,7 @@
 use percent_encoding::utf8_percent_encode;
 use secrecy::{ExposeSecret, SecretString};
 use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
 use url::Url;
 
 /// How RTP comes.
@@ -66,13 +67,41 @@ impl Transport {
     }
 }
 
+/// A camera's password. It has no text form.
+#[derive(Clone)]
+pub(crate) enum Password {
+    /// This one.
+    Known(SecretString),
+    /// That of a file which could not be read when the configuration was.
+    InFile(PasswordFile),
+}
+
+/// A file with a password that is read once it can be. What is read then is the password of all clones.
+#[derive(Clone)]
+pub(crate) struct PasswordFile {
+    /// What names the file, for a sentence: `password_file`, or `credential`.
+    pub(crate) what: &'static str,
+    pub(crate) path: PathBuf,
+    pub(crate) found: Arc<OnceLock<SecretString>>,
+}
+
+impl Password {
+    /// None: it could not be read so far.
+    pub(crate) fn known(&self) -> Option<&SecretString> {
+        match self {
+            Self::Known(password) => Some(password),
+            Self::InFile(file) => file.found.get(),
+        }
+    }
+}
+
 /// A camera at an address: RTSP, or MJPEG over HTTP, either of them encrypted or not. The password has no text form; the address has
 /// no credentials before its host.
 #[derive(Clone)]
 pub struct RtspSource {
     pub(crate) address: Url,
     pub(crate) username: Option<String>,
-    pub(crate) password: Option<SecretString>,
+    pub(crate) password: Option<Password>,
     pub(crate) transport: Transport,
     pub(crate) client: RtspClient,
     /// For rtsps and https: the camera's certificate has to be one that this machine trusts.
@@ -87,6 +116,11 @@ impl std::fmt::Debug for RtspSource {
 }
 
 impl RtspSource {
+    /// The password, if it has one and that is known.
+    pub(crate) fn password(&self) -> Option<&SecretString> {
+        self.password.as_ref().and_then(Password::known)
+    }
+
     /// Is the connection to it encrypted?
     pub(crate) fn is_encrypted(&self) -> bool {
         matches!(self.address.scheme(), "rtsps" | "https")
@@ -116,7 +150,7 @@ impl RtspSource {
         let encode = |text: &str| utf8_percent_encode(text, crate::redact::USERINFO).to_string();
         let plain = self.address.as_str();
         let Some((scheme, rest)) = plain.split_once("://") else { return plain.to_owned().into() };
-        let userinfo = match (&self.username, &self.password) {
+        let userinfo = match (&self.username, self.password()) {
             (None, None) => return plain.to_owned().into(),
             (username, None) => encode(username.as_deref().unwrap_or_default()),
             (username, Some(password)) => {
@@ -163,7 +197,7 @@ mod tests {
         RtspSource {
             address: Url::parse(address).unwrap(),
             username: username.map(str::to_owned),
-            password: password.map(|password| SecretString::from(password.to_owned())),
+            password: password.map(|password| Password::Known(SecretString::from(password.to_owned()))),
             transport: Transport::Tcp,
             client: RtspClient::default(),
             tls_verify: true,

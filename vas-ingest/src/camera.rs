@@ -77,7 +77,9 @@ impl Camera {
                 End::Failed(failure) => failure,
             };
             // The life first, and then the readers: a look that finds a last frame would tell them that it is live again.
-            if let Source::File(FileSource { repeat: false, .. }) = self.config.source {
+            if let Source::File(FileSource { repeat: false, .. }) = self.config.source
+                && !failure.is_unready
+            {
                 tracing::error!("{}", failure.sentence);
                 self.vitals.on(Event::GaveUp(failure.sentence));
                 self.path.set_live(false);
@@ -90,7 +92,12 @@ impl Camera {
                 // Its life is over, so somebody stops it.
                 return self.stopped();
             };
-            tracing::warn!("{}; trying again in {}", failure.sentence, seconds(wait));
+            if failure.is_unready {
+                // No camera puts that right, somebody has to.
+                tracing::error!("{}; trying again in {}", failure.sentence, seconds(wait));
+            } else {
+                tracing::warn!("{}; trying again in {}", failure.sentence, seconds(wait));
+            }
             // Nobody shortens the wait of one that was refused: each try brings the account nearer to being locked.
             let woken = match failure.trouble {
                 Trouble::Lost => self.stop.wait_for_next_try(wait),
@@ -123,6 +130,9 @@ impl Camera {
 
     /// From opening the source to its end.
     pub(crate) fn session(&mut self) -> End {
+        if let Err(sentence) = self.config.make_ready() {
+            return End::Failed(Failure::unready(sentence));
+        }
         let mut session = Session {
             config: &self.config,
             stop: &self.stop,

@@ -18,7 +18,9 @@ use stderr::Stderr;
 use tracing::subscriber::set_global_default;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
-use vas_ingest::config::{self, Config, EXPORT_ENABLED_VARIABLE, Environment, ProbeRequest, Request};
+use vas_ingest::config::{
+    self, Config, EXPORT_ENABLED_VARIABLE, Environment, ProbeRequest, Request, UsualStatusFile,
+};
 use vas_ingest::memory;
 use vas_ingest::redact;
 use vas_ingest::server::{Control, Ended, Server, StartError};
@@ -76,7 +78,7 @@ enum Command {
     ///
     /// With SIGHUP, cameras whose keys or credentials changed are started again, new ones are started, those that are gone are
     /// stopped, and all others go on; [server] and [export] need a restart. What is wrong with the new configuration is said, and
-    /// then nothing changes. Variables and systemd credentials are those of the start; files with passwords are read again. When the
+    /// then nothing changes; a password file or a video that is not there is its own camera's matter alone. Variables and systemd credentials are those of the start; files with passwords are read again. When the
     /// terminal that it was started from goes away, the server stops.
     Run(Chosen),
     /// Shows what a running server's cameras do: a row each.
@@ -237,8 +239,23 @@ fn variable(name: &str) -> Option<std::ffi::OsString> {
 }
 
 /// Where a server writes its status that was not told where: in systemd's directory, or in the usual one, if it is this user's.
-fn default_status_file() -> Option<PathBuf> {
-    status_file::default_path(&variable).or_else(status_file::usual_path)
+fn usual_status_file() -> UsualStatusFile {
+    let found = |path, because: &str| UsualStatusFile { path: Some(path), because: because.to_owned() };
+    if let Some(path) = status_file::default_path(&variable) {
+        return found(path, "the directory that systemd made, RUNTIME_DIRECTORY");
+    }
+    if let Some(path) = status_file::usual_path() {
+        return found(path, "this user's directory /run/vas");
+    }
+    let because = match status_file::usual_directory_owner() {
+        Some(uid) => format!(
+            "/run/vas belongs to uid {uid}: a server of that user writes {}, one of this user no status",
+            status_file::DEFAULT_FILE
+        ),
+        None => "there is no RUNTIME_DIRECTORY and no /run/vas, so a server that was started here writes no status"
+            .to_owned(),
+    };
+    UsualStatusFile { path: None, because }
 }
 
 /// The configuration with that in the place of a key that is missing.
@@ -303,7 +320,7 @@ fn run(request: &Request) -> u8 {
             return EXIT_USAGE;
         }
     };
-    let default = default_status_file();
+    let default = usual_status_file().path;
     let config = match Config::load(request, &Environment::of_process()) {
         Ok(config) => with_status_file(config, default.as_ref()),
         Err(error) => {

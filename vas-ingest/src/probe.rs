@@ -119,7 +119,7 @@ pub fn probe(camera: &CameraConfig, transport_is_given: bool) -> Probe {
         let mut camera = camera.clone();
         if let (Source::Rtsp(rtsp), Some(transport)) = (&mut camera.source, transport) {
             rtsp.transport = transport;
-            if let Some(password) = &rtsp.password {
+            if let Some(password) = rtsp.password() {
                 redact::remember(rtsp.username.as_deref(), password);
             }
         }

@@ -1,11 +1,12 @@
 //! What a new configuration means for the cameras that run.
 
-use crate::address::{FileSource, RtspSource, Source};
+use crate::address::{FileSource, Password, RtspSource, Source};
 use crate::config::CameraConfig;
 use secrecy::{ExposeSecret, SecretString};
 use vas_shm_proto::CameraId;
 
-/// Would a camera with the one do what it does with the other, credentials and all?
+/// Would a camera that runs with `a` do what it does with `b`, credentials and all? A password that cannot be read is no reason to take
+/// from a camera the one that it has.
 ///
 /// Every field is named, so that one which is added later is thought of here.
 pub(crate) fn is_same(a: &CameraConfig, b: &CameraConfig) -> bool {
@@ -18,6 +19,8 @@ pub(crate) fn is_same(a: &CameraConfig, b: &CameraConfig) -> bool {
         max_pixels,
         decoder_threads,
         skip,
+        // Found out anew with each try.
+        missing: _,
     } = a;
     *id == b.id
         && is_same_source(source, &b.source)
@@ -35,7 +38,7 @@ fn is_same_source(a: &Source, b: &Source) -> bool {
             let RtspSource { address, username, password, transport, client, tls_verify } = a;
             *address == b.address
                 && *username == b.username
-                && is_same_secret(password.as_ref(), b.password.as_ref())
+                && is_same_password(password.as_ref(), b.password.as_ref())
                 && *transport == b.transport
                 && *client == b.client
                 && *tls_verify == b.tls_verify
@@ -54,9 +57,21 @@ pub(crate) fn is_same_login(a: &CameraConfig, b: &CameraConfig) -> bool {
         (Source::Rtsp(a), Source::Rtsp(b)) => {
             a.address == b.address
                 && a.username == b.username
-                && is_same_secret(a.password.as_ref(), b.password.as_ref())
+                && b.password.is_none() == b.password().is_none()
+                && is_same_secret(a.password(), b.password())
         }
         _ => false,
+    }
+}
+
+fn is_same_password(a: Option<&Password>, b: Option<&Password>) -> bool {
+    let known = a.and_then(Password::known);
+    match (a, b) {
+        (_, Some(Password::InFile(b))) if b.found.get().is_none() => match a {
+            Some(Password::InFile(a)) if known.is_none() => a.path == b.path,
+            _ => known.is_some(),
+        },
+        _ => is_same_secret(known, b.and_then(Password::known)),
     }
 }
 
@@ -71,7 +86,7 @@ pub(crate) struct Done {
     pub(crate) restarted: Vec<CameraId>,
     pub(crate) removed: Vec<CameraId>,
     pub(crate) unchanged: usize,
-    /// Why cameras that were to be started were not.
+    /// Why cameras were not started, or wait for a file that they take.
     pub(crate) failed: Vec<String>,
 }
 
@@ -143,6 +158,26 @@ mod tests {
         for (part, other) in [("/s", "/t"), ("\"u\"", "\"v\""), ("p1", "p2")] {
             assert!(!is_same_login(&plain, &camera(&PLAIN.replace(part, other))), "{other}");
         }
+    }
+
+    #[test]
+    fn a_password_that_cannot_be_read_is_another_one_only_for_a_camera_that_has_none() {
+        let directory = tempfile::tempdir().unwrap();
+        let (late, other) = (directory.path().join("late"), directory.path().join("other"));
+        let with = |keys: &str| camera(&format!("url = \"rtsp://192.0.2.1/s\"\nusername = \"u\"\n{keys}"));
+        let in_file = |file: &std::path::Path| with(&format!("password_file = {file:?}\n"));
+        let (unread, known, none) = (in_file(&late), with("password = \"p1\"\n"), with(""));
+        assert!(is_same(&known, &unread), "it goes on with the one that it has");
+        assert!(is_same(&unread, &in_file(&late)), "it waits for that one already");
+        assert!(!is_same(&unread, &in_file(&other)) && !is_same(&none, &unread) && !is_same(&unread, &known));
+        assert!(!is_same_login(&none, &unread), "nobody was refused with a password that nobody knows");
+        // Once it is read it is a password as any other.
+        std::fs::write(&late, "p1\n").unwrap();
+        unread.make_ready().unwrap();
+        assert!(
+            is_same(&unread, &known) && is_same(&known, &in_file(&late)) && is_same_login(&unread, &known)
+        );
+        assert!(!is_same(&unread, &with("password = \"p2\"\n")));
     }
 
     /// The one that is not the default.

@@ -11,7 +11,7 @@ use crate::redact;
 use crate::reload::{self, Done};
 use crate::report::{CameraReport, ExportReport, ReloadReport, Report, ServerReport, VERSION};
 use crate::session::End;
-use crate::source::{RtspSource, Source};
+use crate::source::Source;
 use crate::status::{Counters, Snapshot};
 use crate::status_file::{self, Lock, LockError};
 use crate::stop::Stop;
@@ -356,8 +356,10 @@ impl Server {
     ) -> Result<(), StartError> {
         let (id, key) = (config.id, self.next_key);
         self.next_key += 1;
-        if let Source::Rtsp(RtspSource { username, password: Some(password), .. }) = &config.source {
-            redact::remember(username.as_deref(), password);
+        if let Source::Rtsp(rtsp) = &config.source
+            && let Some(password) = rtsp.password()
+        {
+            redact::remember(rtsp.username.as_deref(), password);
         }
         let (counters, stop) = (Arc::<Counters>::default(), Arc::<Stop>::default());
         let (export, refused) = match self.export.as_ref().map(|export| export.camera(id)).transpose() {
@@ -636,6 +638,7 @@ impl Server {
         let mut to_start = Vec::new();
         for wanted in config.cameras {
             let Some(camera) = self.cameras.iter_mut().find(|camera| camera.id == wanted.id) else {
+                done.failed.extend(waits(&wanted));
                 done.started.push(wanted.id);
                 to_start.push(wanted);
                 continue;
@@ -645,12 +648,16 @@ impl Server {
             let has_failed = camera.outcome == Some(Outcome::Failed);
             if reload::is_same(&camera.config, &wanted) && !is_ending && !has_failed {
                 done.unchanged += 1;
+                if let Some(why) = &wanted.missing {
+                    done.failed.push(format!("camera {} goes on as it was: {why}", wanted.id));
+                }
                 // Not one that was refused: what it would try again is what was refused.
                 if camera.vitals.life().state() == State::Backoff {
                     camera.stop.nudge();
                 }
                 continue;
             }
+            done.failed.extend(waits(&wanted));
             done.restarted.push(wanted.id);
             if camera.outcome.is_some() {
                 to_start.push(wanted);
@@ -671,8 +678,7 @@ impl Server {
                 || (order.contains(&camera.id) && to_start.iter().all(|wanted| wanted.id != camera.id))
         });
         self.cameras.sort_by_key(|camera| order.iter().position(|id| *id == camera.id).unwrap_or(usize::MAX));
-        done.failed =
-            to_start.into_iter().filter_map(|camera| self.start_again(camera, None).err()).collect();
+        done.failed.extend(to_start.into_iter().filter_map(|camera| self.start_again(camera, None).err()));
         Ok(done)
     }
 
@@ -709,6 +715,11 @@ impl Server {
             tracing::warn!("its thread does not end (name resolution?), the process ends without it");
         }
     }
+}
+
+/// What a reload says of a camera that is started and cannot be opened as things are.
+fn waits(camera: &CameraConfig) -> Option<String> {
+    camera.missing.as_ref().map(|why| format!("camera {} waits: {why}", camera.id))
 }
 
 /// What the cameras will cost, once what an earlier server left has been removed.

@@ -41,15 +41,22 @@ pub(crate) struct Failure {
     pub(crate) sentence: String,
     /// Another way to the camera may do.
     hint: Option<Hint>,
+    /// Nothing was tried: a file that it takes is not there.
+    pub(crate) is_unready: bool,
 }
 
 impl Failure {
     pub(crate) fn lost(sentence: impl Into<String>) -> Self {
-        Self { trouble: Trouble::Lost, sentence: sentence.into(), hint: None }
+        Self { trouble: Trouble::Lost, sentence: sentence.into(), hint: None, is_unready: false }
     }
 
     pub(crate) fn refused(sentence: impl Into<String>) -> Self {
-        Self { trouble: Trouble::Refused, sentence: sentence.into(), hint: None }
+        Self { trouble: Trouble::Refused, ..Self::lost(sentence) }
+    }
+
+    /// A file that has to be there before anything can be tried.
+    pub(crate) fn unready(sentence: impl Into<String>) -> Self {
+        Self { is_unready: true, ..Self::lost(sentence) }
     }
 
     fn with_hint(self, hint: Option<Hint>) -> Self {
@@ -338,7 +345,7 @@ impl Session<'_> {
     /// 401 or 403.
     fn refused(&self, rtsp: &RtspSource, reason: &str) -> Failure {
         let username = rtsp.username.as_deref().unwrap_or_default();
-        let who = match (&rtsp.username, &rtsp.password) {
+        let who = match (&rtsp.username, rtsp.password()) {
             (None, None) => "without user name and password".to_owned(),
             (_, None) => format!("user {username:?} without a password"),
             (_, Some(_)) => format!("user {username:?} and its password"),

@@ -44,10 +44,15 @@ pub fn default_path(environment: &dyn Fn(&str) -> Option<OsString>) -> Option<Pa
 /// that is started by hand finds the lock of the first.
 #[must_use]
 pub fn usual_path() -> Option<PathBuf> {
-    let path = Path::new(DEFAULT_FILE);
-    let directory = std::fs::symlink_metadata(path.parent()?).ok()?;
-    let is_ours = directory.is_dir() && directory.uid() == rustix::process::geteuid().as_raw();
-    is_ours.then(|| path.to_owned())
+    let is_ours = usual_directory_owner()? == rustix::process::geteuid().as_raw();
+    is_ours.then(|| DEFAULT_FILE.into())
+}
+
+/// Whose the directory of the usual place is, if there is one.
+#[must_use]
+pub fn usual_directory_owner() -> Option<u32> {
+    let directory = std::fs::symlink_metadata(Path::new(DEFAULT_FILE).parent()?).ok()?;
+    directory.is_dir().then(|| directory.uid())
 }
 
 /// A server cannot have the lock of its status file.

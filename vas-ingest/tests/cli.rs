@@ -488,7 +488,7 @@ fn a_reload_tells_what_became_of_it() {
         reloadable(directory.path(), "{\"at_unix_ms\":2,\"ok\":false,\"sentence\":\"line 3 is wrong\"}");
     let output = reload(&["--file", status.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
-    assert_eq!(stderr(&output), "vas-ingest: the server did not reload: line 3 is wrong\n");
+    assert_eq!(stderr(&output), "vas-ingest: the reload failed: line 3 is wrong\n");
 }
 
 #[test]

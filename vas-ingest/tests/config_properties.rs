@@ -4,7 +4,9 @@ use proptest::prelude::*;
 use std::ffi::OsString;
 use std::fmt::Write;
 use std::path::Path;
-use vas_ingest::config::{CameraConfig, Config, EXPORT_ENABLED_VARIABLE, Environment, Request};
+use vas_ingest::config::{
+    CameraConfig, Config, EXPORT_ENABLED_VARIABLE, Environment, Request, UsualStatusFile,
+};
 use vas_ingest::redact;
 
 /// The two halves of every password here: no other text holds them.
@@ -37,7 +39,7 @@ fn print_in(
     std::fs::write(directory.join("clip.mp4"), "no video").unwrap();
     let request = Request { file: Some(file), cameras: arguments.to_vec(), base: None };
     let prefix = format!("{}/", directory.display());
-    Config::load_and_print(&request, environment).map_err(|error| {
+    Config::load_and_print(&request, environment, &UsualStatusFile::default()).map_err(|error| {
         let (shown, debug) = (error.to_string(), format!("{error:?}"));
         assert!(!shown.is_empty());
         // A test that looks at one of them has looked at both.

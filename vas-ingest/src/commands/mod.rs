@@ -16,6 +16,7 @@ pub(crate) fn check_config(request: &Request) -> u8 {
         Err(error) => return refuse(&error),
     };
     warn(&config);
+    let code = tell_missing(&config);
     let ids: Vec<&str> = config.cameras.iter().map(|camera| camera.id.as_str()).collect();
     let export = if config.export.is_some() { "on" } else { "off" };
     let name = request.file.as_ref().map_or_else(|| "no file".into(), |file| file.to_string_lossy());
@@ -32,16 +33,16 @@ pub(crate) fn check_config(request: &Request) -> u8 {
         }
         None => {}
     }
-    EXIT_WELL
+    code
 }
 
 /// `print-config`: what is in effect, and who says so?
 pub(crate) fn print_config(request: &Request) -> u8 {
-    match Config::load_and_print(request, &Environment::of_process()) {
+    match Config::load_and_print(request, &Environment::of_process(), &crate::usual_status_file()) {
         Ok((config, text)) => {
             warn(&config);
             let _ = std::io::stdout().write_all(text.as_bytes());
-            EXIT_WELL
+            tell_missing(&config)
         }
         Err(error) => refuse(&error),
     }
@@ -66,6 +67,13 @@ pub(crate) fn probe(request: &ProbeRequest, json: bool) -> u8 {
 
 fn warn(config: &Config) {
     config.warnings.iter().for_each(|warning| say(&format!("vas-ingest: {warning}")));
+}
+
+/// A server would run its other cameras; a mistake it is all the same.
+fn tell_missing(config: &Config) -> u8 {
+    let missing: Vec<&String> = config.cameras.iter().filter_map(|camera| camera.missing.as_ref()).collect();
+    missing.iter().for_each(|sentence| say(&format!("vas-ingest: {sentence}")));
+    if missing.is_empty() { EXIT_WELL } else { EXIT_USAGE }
 }
 
 fn refuse(error: &dyn std::error::Error) -> u8 {

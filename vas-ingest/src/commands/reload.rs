@@ -61,7 +61,7 @@ pub(crate) fn reload(file: Option<PathBuf>, config: Option<PathBuf>, timeout: Du
             EXIT_WELL
         }
         Ok(Reload { sentence, .. }) => {
-            say(&format!("vas-ingest: the server did not reload: {sentence}"));
+            say(&format!("vas-ingest: the reload failed: {sentence}"));
             EXIT_FAILED
         }
         Err(sentence) => {

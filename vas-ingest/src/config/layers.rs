@@ -50,6 +50,15 @@ impl Setting {
         fail(format!("{}: {why}", self.origin))
     }
 
+    /// A sentence about a file that this value names and that is not there, or cannot be read. Whoever gave the command sees that he
+    /// mistyped it; what a configuration names may be on a disk that comes later, and one camera's file is no other camera's matter.
+    pub(crate) fn missing(&self, why: impl std::fmt::Display) -> Result<String> {
+        match (&self.origin, self.refuse::<String>(why)) {
+            (Origin::File(_) | Origin::Variable(_) | Origin::BuiltIn, Err(error)) => Ok(error.0),
+            (_, refused) => refused,
+        }
+    }
+
     pub(crate) fn text(&self) -> Option<&str> {
         match &self.value {
             Value::Text(text) => Some(text),

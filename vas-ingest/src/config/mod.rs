@@ -27,7 +27,7 @@ mod password;
 mod place;
 mod print;
 
-use crate::address::{FileSource, RtspSource, Skip, Source};
+use crate::address::{FileSource, Password, RtspSource, Skip, Source};
 use crate::redact;
 pub use environment::Environment;
 use file::{File, Tables};
@@ -79,6 +79,15 @@ pub struct ServerConfig {
     pub metrics_file: Option<PathBuf>,
 }
 
+/// Where a server writes its status whose configuration does not say so.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UsualStatusFile {
+    /// None: it writes none.
+    pub path: Option<PathBuf>,
+    /// Why there, or why not at all.
+    pub because: String,
+}
+
 /// The export, when it is on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExportConfig {
@@ -122,6 +131,9 @@ pub struct CameraConfig {
     pub decoder_threads: u32,
     /// Which pictures are not decoded.
     pub skip: Skip,
+    /// Why it cannot be opened as things are: the sentence about a file that it takes and that is not there, or cannot be read. The
+    /// camera waits for that file, and no other one does.
+    pub missing: Option<String>,
 }
 
 /// What the command line says.
@@ -144,13 +156,18 @@ impl Config {
         Ok(load(request, environment)?.config)
     }
 
-    /// The same, and its text as a configuration file that says where each value comes from. Passwords are not in it.
+    /// The same, and its text as a configuration file that says where each value comes from. Passwords are not in it. `usual`: what
+    /// holds of a status file that nobody names.
     ///
     /// # Errors
     /// As [`Config::load`].
-    pub fn load_and_print(request: &Request, environment: &Environment) -> Result<(Self, String)> {
+    pub fn load_and_print(
+        request: &Request,
+        environment: &Environment,
+        usual: &UsualStatusFile,
+    ) -> Result<(Self, String)> {
         let loaded = load(request, environment)?;
-        let text = print::text(&loaded);
+        let text = print::text(&loaded, usual);
         Ok((loaded.config, text))
     }
 }
@@ -189,6 +206,22 @@ pub struct ProbeRequest {
 }
 
 impl CameraConfig {
+    /// Looks for the files that it takes: its video, or that with its password, which is read here if it could not be before.
+    ///
+    /// # Errors
+    /// One of them is not there, or cannot be read; in a sentence without its place in the configuration.
+    pub(crate) fn make_ready(&self) -> std::result::Result<(), String> {
+        match &self.source {
+            Source::File(file) => place::check_file(&file.path).map_err(|why| redact::text(&why)),
+            Source::Rtsp(RtspSource { username, password: Some(Password::InFile(file)), .. }) => {
+                let password = password::read_late(file).map_err(|why| redact::text(&why))?;
+                redact::remember(username.as_deref(), password);
+                Ok(())
+            }
+            Source::Rtsp(_) => Ok(()),
+        }
+    }
+
     /// The camera that `vas-ingest probe` asks. Each of its keys has a variable, `VAS_PROBE_<KEY>`; no file has a word.
     ///
     /// # Errors
@@ -239,6 +272,10 @@ impl CameraConfig {
         build.camera_with(id, &said, &variables, &nothing, "probe")?;
         let warnings = build.warnings;
         let camera = build.configs.pop();
+        if let Some(why) = camera.as_ref().and_then(|camera| camera.missing.as_ref()) {
+            // Nothing is waited for here.
+            return Err(ConfigError(why.clone()));
+        }
         camera.map(|camera| (camera, warnings)).ok_or_else(|| ConfigError("there is no camera".into()))
     }
 }
@@ -475,10 +512,12 @@ impl Build<'_> {
         let is_file = matches!(place, Place::File(_));
         refuse_useless(id, is_file, &[argument, variables, table])?;
         let mut credentials = None;
+        let mut missing = None;
         let source = match place {
             Place::File(path) => {
                 if let Err(why) = place::check_file(&path) {
-                    return url.refuse(if at == "probe" { why } else { format!("camera {id}: {why}") });
+                    let why = if at == "probe" { why } else { format!("camera {id}: {why}") };
+                    missing = Some(url.missing(&why)?);
                 }
                 settings.set(&keys::URL, Value::Path(path.clone()), url.origin.clone());
                 Source::File(FileSource { path, repeat: settings.switch(&keys::LOOP) })
@@ -502,7 +541,7 @@ impl Build<'_> {
                 let source = RtspSource {
                     address,
                     username: found.username.as_ref().map(|(name, _)| name.clone()),
-                    password: found.password.as_ref().map(|(password, _)| password.clone()),
+                    password: found.password.as_ref().map(|found| found.password.clone()),
                     transport: settings.choice(&keys::TRANSPORT)?,
                     client: settings.choice(&keys::RTSP_CLIENT)?,
                     tls_verify: settings.switch(&keys::TLS_VERIFY),
@@ -515,6 +554,7 @@ impl Build<'_> {
                         "camera {id}: tls_verify is false: whoever answers in the camera's place gets its user name and password"
                     ));
                 }
+                missing = found.password.as_ref().and_then(|password| password.missing.clone());
                 credentials = Some(found);
                 Source::Rtsp(source)
             }
@@ -528,6 +568,7 @@ impl Build<'_> {
             max_pixels: settings.number(&keys::MAX_PIXELS),
             decoder_threads: u32::try_from(settings.number(&keys::DECODER_THREADS)).unwrap_or(1),
             skip,
+            missing,
         });
         self.cameras.push(LoadedCamera { settings, credentials });
         Ok(())

@@ -4,13 +4,16 @@
 //! `vas-camera-<id>-password`; the camera's table; `VAS_DEFAULTS_PASSWORD..`; `[defaults]`. A password in a URL counts as said where
 //! that URL is.
 
+use super::Result;
 use super::environment::{CREDENTIALS_VARIABLE, Environment};
 use super::keys;
 use super::layers::{Layer, Setting, Value};
-use super::{Result, fail};
+use crate::address::{Password, PasswordFile};
+use crate::redact;
 use secrecy::{ExposeSecret, SecretString};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use vas_shm_proto::CameraId;
 
 /// What a camera's URL had before its host.
@@ -24,9 +27,29 @@ pub(super) struct FromUrl {
 #[derive(Default)]
 pub(super) struct Credentials {
     pub(super) username: Option<(String, String)>,
-    pub(super) password: Option<(SecretString, String)>,
-    /// The file that the password is in, if a key names it.
-    pub(super) password_file: Option<PathBuf>,
+    pub(super) password: Option<FoundPassword>,
+}
+
+/// A password, or the file that it will be in.
+pub(super) struct FoundPassword {
+    pub(super) password: Password,
+    /// Who says so.
+    pub(super) origin: String,
+    /// The file that it is in, if a key names it.
+    pub(super) file: Option<PathBuf>,
+    /// Why it could not be read.
+    pub(super) missing: Option<String>,
+}
+
+impl FoundPassword {
+    fn known(password: SecretString, origin: String) -> Self {
+        Self { password: Password::Known(password), origin, file: None, missing: None }
+    }
+
+    fn in_file(what: &'static str, path: &Path, origin: String, missing: String) -> Self {
+        let file = PasswordFile { what, path: path.to_owned(), found: Arc::default() };
+        Self { password: Password::InFile(file), origin, file: None, missing: Some(missing) }
+    }
 }
 
 /// What the places say of one camera, in the order of their right to speak.
@@ -69,8 +92,8 @@ impl Places<'_> {
                 return Ok(found);
             }
         }
-        if let Some(credential) = systemd_credential(id, environment)? {
-            found.password = Some(credential);
+        found.password = systemd_credential(id, environment);
+        if found.password.is_some() {
             return Ok(found);
         }
         for layer in &self.file {
@@ -107,21 +130,25 @@ impl Places<'_> {
         warnings: &mut Vec<String>,
     ) -> Result<bool> {
         if let Some(password) = from_url.password.as_ref().filter(|_| self.has_url(layer)) {
-            found.password = Some((password.clone(), format!("the url, {}", self.url.origin)));
+            let origin = format!("the url, {}", self.url.origin);
+            found.password = Some(FoundPassword::known(password.clone(), origin));
         } else if let Some(setting) = layer.get(&keys::PASSWORD)
             && let Value::Secret(password) = &setting.value
         {
-            found.password = Some((password.clone(), setting.origin.to_string()));
+            found.password = Some(FoundPassword::known(password.clone(), setting.origin.to_string()));
         } else if let Some(setting) = layer.get(&keys::PASSWORD_FILE)
             && let Value::Path(path) = &setting.value
         {
-            let password = read(path, warnings);
-            let Ok(password) = password else {
-                let why = password.err().unwrap_or_default();
-                return setting.refuse(format!("password_file {}: {why}", path.display()));
+            const WHAT: &str = "password_file";
+            let origin = setting.origin.to_string();
+            let password = match read(path, warnings) {
+                Ok(password) => FoundPassword::known(password, origin),
+                Err(why) => {
+                    let missing = setting.missing(sentence(WHAT, path, &why))?;
+                    FoundPassword::in_file(WHAT, path, origin, missing)
+                }
             };
-            found.password_file = Some(path.clone());
-            found.password = Some((password, setting.origin.to_string()));
+            found.password = Some(FoundPassword { file: Some(path.clone()), ..password });
         }
         Ok(found.password.is_some())
     }
@@ -154,18 +181,40 @@ pub(super) fn unknown_credentials(ids: &[CameraId], environment: &Environment) -
 }
 
 /// What `LoadCredential=vas-camera-<id>-password:..`, or its encrypted sister, made of it.
-fn systemd_credential(id: CameraId, environment: &Environment) -> Result<Option<(SecretString, String)>> {
-    let Some(directory) = environment.get(CREDENTIALS_VARIABLE) else { return Ok(None) };
+fn systemd_credential(id: CameraId, environment: &Environment) -> Option<FoundPassword> {
+    const WHAT: &str = "credential";
     let name = credential_name(id);
-    let path = Path::new(directory).join(&name);
-    match std::fs::read_to_string(&path) {
-        Ok(text) => match only_line(text) {
-            Ok(password) => Ok(Some((password, format!("the credential {name}")))),
-            Err(why) => fail(format!("credential {}: {why}", path.display())),
-        },
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => fail(format!("credential {}: {error}", path.display())),
+    let path = Path::new(environment.get(CREDENTIALS_VARIABLE)?).join(&name);
+    let why = match std::fs::read_to_string(&path).map(only_line) {
+        Ok(Ok(password)) => {
+            return Some(FoundPassword::known(password, format!("the credential {name}")));
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return None,
+        Ok(Err(why)) => why.to_owned(),
+        Err(error) => error.to_string(),
+    };
+    let missing = redact::text(&sentence(WHAT, &path, &why));
+    Some(FoundPassword::in_file(WHAT, &path, format!("the credential {name}"), missing))
+}
+
+fn sentence(what: &str, path: &Path, why: &str) -> String {
+    format!("{what} {}: {why}", path.display())
+}
+
+/// Reads a password that could not be read when the configuration was, if it has not been read since.
+///
+/// # Errors
+/// It cannot be read now either.
+pub(super) fn read_late(file: &PasswordFile) -> std::result::Result<&SecretString, String> {
+    if let Some(password) = file.found.get() {
+        return Ok(password);
     }
+    // Whoever waits here has a camera's thread, which has to be able to stop: of a pipe nobody knows when it is written to.
+    let is_other = std::fs::metadata(&file.path).is_ok_and(|metadata| !metadata.is_file());
+    let password =
+        if is_other { Err("it is not a regular file".to_owned()) } else { read(&file.path, &mut Vec::new()) };
+    let password = password.map_err(|why| sentence(file.what, &file.path, &why))?;
+    Ok(file.found.get_or_init(|| password))
 }
 
 /// The first and only line of a file with a password.

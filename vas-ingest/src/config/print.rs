@@ -2,7 +2,7 @@
 
 use super::keys::{self, Cameras, Key, Table};
 use super::layers::{Settings, Value};
-use super::{Loaded, LoadedCamera};
+use super::{Loaded, LoadedCamera, UsualStatusFile};
 use crate::redact;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -10,20 +10,33 @@ use std::path::Path;
 /// Where the comments begin.
 const COMMENT_COLUMN: usize = 44;
 
-pub(super) fn text(loaded: &Loaded) -> String {
+pub(super) fn text(loaded: &Loaded, usual: &UsualStatusFile) -> String {
     let mut out = String::from(
         "# The configuration in effect, and where each value comes from. Passwords are not in it.\n",
     );
-    table(&mut out, Table::Server, &loaded.server);
-    table(&mut out, Table::Export, &loaded.export);
+    table(&mut out, Table::Server, &loaded.server, usual);
+    table(&mut out, Table::Export, &loaded.export, usual);
     out.push_str("\n# [defaults]: every camera below is written out.\n");
     loaded.cameras.iter().for_each(|loaded| camera(&mut out, loaded));
     out
 }
 
-fn table(out: &mut String, table: Table, settings: &Settings) {
+fn table(out: &mut String, table: Table, settings: &Settings, usual: &UsualStatusFile) {
     let _ = writeln!(out, "\n{}", table.heading());
     for key in table.keys() {
+        if key.name == keys::STATUS_FILE.name
+            && settings.path(key).is_none_or(|path| path.as_os_str().is_empty())
+        {
+            match &usual.path {
+                Some(path) => {
+                    line(out, key, &Value::Path(path.clone()), &format!("not set: {}", usual.because));
+                }
+                None => {
+                    let _ = writeln!(out, "# {}: not set; {}", key.name, usual.because);
+                }
+            }
+            continue;
+        }
         match settings.get(key) {
             Some(setting) => line(out, key, &setting.value, &setting.origin.to_string()),
             None => {
@@ -46,17 +59,17 @@ fn camera(out: &mut String, camera: &LoadedCamera) {
                 }
             },
             Some(found) if key.name == keys::PASSWORD.name => {
-                let _ = match (&found.password, &found.password_file) {
-                    (None, _) => writeln!(out, "# password: not set"),
-                    (Some(_), Some(_)) => writeln!(out, "# password: in password_file"),
-                    (Some((_, origin)), None) => {
-                        writeln!(out, "# password: not shown; {}", redact::text(origin))
-                    }
+                let _ = match &found.password {
+                    None => writeln!(out, "# password: not set"),
+                    Some(found) if found.file.is_some() => writeln!(out, "# password: in password_file"),
+                    Some(found) => writeln!(out, "# password: not shown; {}", redact::text(&found.origin)),
                 };
             }
             Some(found) if key.name == keys::PASSWORD_FILE.name => {
-                if let (Some(path), Some((_, origin))) = (&found.password_file, &found.password) {
-                    line(out, key, &Value::Path(path.clone()), origin);
+                if let Some(found) = &found.password
+                    && let Some(path) = &found.file
+                {
+                    line(out, key, &Value::Path(path.clone()), &found.origin);
                 }
             }
             _ => {

@@ -21,7 +21,12 @@ fn load_with(text: &str, cameras: &[&str], environment: &Environment) -> std::re
     let cameras = cameras.iter().map(|&camera| camera.to_owned()).collect();
     let request = Request { file: Some(file), cameras, base: None };
     let prefix = format!("{}/", directory.path().display());
-    Config::load(&request, environment).map_err(|error| error.to_string().replace(&prefix, ""))
+    let mut config =
+        Config::load(&request, environment).map_err(|error| error.to_string().replace(&prefix, ""))?;
+    for missing in config.cameras.iter_mut().filter_map(|camera| camera.missing.as_mut()) {
+        *missing = missing.replace(&prefix, "");
+    }
+    Ok(config)
 }
 
 fn load(text: &str) -> std::result::Result<Config, String> {
@@ -32,6 +37,11 @@ fn refusal(text: &str) -> String {
     load(text).unwrap_err()
 }
 
+/// Why the first camera cannot be opened, though its configuration is right.
+fn missing(config: Config) -> String {
+    config.cameras.into_iter().next().unwrap().missing.expect("nothing is missing")
+}
+
 fn rtsp(config: &Config) -> &RtspSource {
     match &config.cameras[0].source {
         Source::Rtsp(rtsp) => rtsp,
@@ -40,7 +50,7 @@ fn rtsp(config: &Config) -> &RtspSource {
 }
 
 fn password(config: &Config) -> Option<&str> {
-    rtsp(config).password.as_ref().map(ExposeSecret::expose_secret)
+    rtsp(config).password().map(ExposeSecret::expose_secret)
 }
 
 #[test]
@@ -154,14 +164,6 @@ fn mistakes_are_told_with_line_and_what_to_do() {
             "vas.toml line 4: camera a is there already",
         ),
         (
-            "[[camera]]\nid = \"a\"\nurl = \"none.mp4\"\n",
-            "vas.toml line 3: camera a: open none.mp4: No such file or directory (os error 2)",
-        ),
-        (
-            "[[camera]]\nid = \"a\"\nurl = \".\"\n",
-            "vas.toml line 3: camera a: . is not a regular file: give a video file or rtsp://HOST/PATH",
-        ),
-        (
             "[[camera]]\nid = \"a\"\nurl = \"rtmp://h/s\"\n",
             "vas.toml line 3: camera a: rtmp:// is not supported: give rtsp://HOST/PATH or the name of a video file",
         ),
@@ -201,14 +203,72 @@ fn mistakes_are_told_with_line_and_what_to_do() {
             "[[camera]]\nid = \"a\"\nurl = \"rtsp://u:p@h/s\"\npassword_file = \"password\"\n",
             "vas.toml line 4: the url of camera a has a password already: keep one",
         ),
-        (
-            "[[camera]]\nid = \"a\"\nurl = \"rtsp://h/s\"\npassword_file = \"none\"\n",
-            "vas.toml line 4: password_file none: No such file or directory (os error 2)",
-        ),
         ("", "no camera: give --camera ID=URL_OR_FILE, or --config with a file that has [[camera]]"),
     ] {
         assert_eq!(refusal(text), sentence, "{text}");
     }
+}
+
+#[test]
+fn a_file_that_is_not_there_is_told_of_one_camera_and_keeps_no_other_from_being_loaded() {
+    let good = "[[camera]]\nid = \"good\"\nurl = \"rtsp://h/s\"\n";
+    for (keys, sentence) in [
+        (
+            "url = \"none.mp4\"",
+            "vas.toml line 3: camera a: open none.mp4: No such file or directory (os error 2)",
+        ),
+        (
+            "url = \".\"",
+            "vas.toml line 3: camera a: . is not a regular file: give a video file or rtsp://HOST/PATH",
+        ),
+        (
+            "url = \"rtsp://h/s\"\npassword_file = \"none\"",
+            "vas.toml line 4: password_file none: No such file or directory (os error 2)",
+        ),
+    ] {
+        let config = load(&format!("[[camera]]\nid = \"a\"\n{keys}\n{good}")).unwrap();
+        assert_eq!(config.cameras.len(), 2);
+        assert_eq!(config.cameras[1].missing, None, "{keys}");
+        assert_eq!(missing(config), sentence, "{keys}");
+    }
+    let environment: Environment =
+        [("VAS_CAMERAS", "a"), ("VAS_CAMERA_A_URL", "none.mp4")].into_iter().collect();
+    assert_eq!(
+        missing(load_with("", &[], &environment).unwrap()),
+        "VAS_CAMERA_A_URL: camera a: open none.mp4: No such file or directory (os error 2)"
+    );
+    // Whoever types it sees it.
+    assert_eq!(
+        load_with("", &["a=none.mp4"], &nothing()).unwrap_err(),
+        "--camera a: camera a: open none.mp4: No such file or directory (os error 2)"
+    );
+}
+
+#[test]
+fn a_password_that_could_not_be_read_is_read_once_its_file_is_there_and_then_it_is_the_password() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("late");
+    let text = format!("[[camera]]\nid = \"a\"\nurl = \"rtsp://h/s\"\npassword_file = {file:?}\n");
+    let config = load(&text).unwrap();
+    let camera = &config.cameras[0];
+    let sentence = format!("password_file {}: No such file or directory (os error 2)", file.display());
+    assert_eq!((camera.make_ready(), password(&config)), (Err(sentence), None));
+    // Nobody writes to it: whoever opened it to read would wait.
+    make_pipe(&file);
+    let sentence = format!("password_file {}: it is not a regular file", file.display());
+    assert_eq!(camera.make_ready(), Err(sentence));
+    std::fs::remove_file(&file).unwrap();
+    std::fs::write(&file, "late-hunter2\n").unwrap();
+    assert_eq!((camera.make_ready(), password(&config)), (Ok(()), Some("late-hunter2")));
+    assert_eq!(redact::text("late-hunter2"), "***", "from then on it is taken out of everything");
+    // It was read: another one is a matter of a reload.
+    std::fs::write(&file, "another\n").unwrap();
+    assert_eq!((camera.make_ready(), password(&config)), (Ok(()), Some("late-hunter2")));
+}
+
+fn make_pipe(path: &Path) {
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
 }
 
 #[test]
@@ -352,6 +412,7 @@ fn everything(config: &Config) -> String {
             max_pixels,
             decoder_threads,
             skip,
+            missing: _,
         } = camera;
         let _ = write!(all, "\n{id} {ring_frames} {open_timeout:?} {frame_timeout:?} {max_pixels} ");
         let _ = write!(all, "{decoder_threads} {skip:?} ");
@@ -360,7 +421,7 @@ fn everything(config: &Config) -> String {
                 let _ = write!(all, "{:?} {repeat}", path.file_name());
             }
             Source::Rtsp(RtspSource { address, username, password, transport, client, tls_verify }) => {
-                let password = password.as_ref().map(ExposeSecret::expose_secret);
+                let password = password.as_ref().and_then(Password::known).map(ExposeSecret::expose_secret);
                 let _ =
                     write!(all, "{address} {username:?} {password:?} {transport:?} {client:?} {tls_verify}");
             }
@@ -622,10 +683,9 @@ fn the_first_place_that_has_a_password_has_the_word() {
     );
     // Nothing for this camera: as if there were no directory. An empty one is a mistake.
     std::fs::write(credentials.path().join("vas-camera-a-password"), "\n").unwrap();
-    assert_eq!(
-        found(&here, &[systemd]),
-        Err(format!("credential {directory}/vas-camera-a-password: the file is empty"))
-    );
+    let config = load_with(&here, &[], &[systemd].into_iter().collect()).unwrap();
+    assert_eq!(password(&config), None, "that it is broken gives the word to nobody else");
+    assert_eq!(missing(config), format!("credential {directory}/vas-camera-a-password: the file is empty"));
     std::fs::remove_file(credentials.path().join("vas-camera-a-password")).unwrap();
     assert_eq!(found(&here, &[systemd]), Ok("of the table".to_owned()));
 }
@@ -639,14 +699,19 @@ fn a_file_with_more_than_the_line_of_a_password_is_refused() {
         std::fs::write(file.path(), text).unwrap();
         let name = file.path().display();
         let keys = format!("[[camera]]\nid = \"a\"\nurl = \"rtsp://h/s\"\npassword_file = \"{name}\"\n");
-        assert_eq!(refusal(&keys), format!("vas.toml line 4: password_file {name}: {WHY}"), "{text:?}");
+        let found = missing(load(&keys).unwrap());
+        assert_eq!(found, format!("vas.toml line 4: password_file {name}: {WHY}"), "{text:?}");
 
         let credentials = tempfile::tempdir().unwrap();
         std::fs::write(credentials.path().join("vas-camera-a-password"), text).unwrap();
         let directory = credentials.path().to_str().unwrap();
         let environment: Environment = [("CREDENTIALS_DIRECTORY", directory)].into_iter().collect();
-        let why = load_with("[[camera]]\nid = \"a\"\nurl = \"rtsp://h/s\"\n", &[], &environment).unwrap_err();
-        assert_eq!(why, format!("credential {directory}/vas-camera-a-password: {WHY}"), "{text:?}");
+        let config = load_with("[[camera]]\nid = \"a\"\nurl = \"rtsp://h/s\"\n", &[], &environment).unwrap();
+        assert_eq!(
+            missing(config),
+            format!("credential {directory}/vas-camera-a-password: {WHY}"),
+            "{text:?}"
+        );
     }
 }
 

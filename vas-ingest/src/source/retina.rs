@@ -491,7 +491,7 @@ async fn play(
     transport: Transport,
     group: Arc<SessionGroup>,
 ) -> Result<Played, SourceError> {
-    let credentials = rtsp.password.as_ref().map(|password| Credentials {
+    let credentials = rtsp.password().map(|password| Credentials {
         username: rtsp.username.clone().unwrap_or_default(),
         password: password.expose_secret().to_owned(),
     });
@@ -503,7 +503,7 @@ async fn play(
         Session::describe(rtsp.address.clone(), options).await.map_err(|error| explain(&error, false))?;
     // A password that DESCRIBE was given is right, and a later 401 is about something else, such as a nonce that is too old:
     // FFmpeg asks again then, once. Where FFmpeg must not be asked, retina would try and try: the camera's account comes first.
-    let was_let_in = rtsp.password.is_some() && rtsp.client == RtspClient::Auto;
+    let was_let_in = rtsp.password().is_some() && rtsp.client == RtspClient::Auto;
 
     let videos = || session.streams().iter().enumerate().filter(|(_, stream)| stream.media() == "video");
     let playable = videos().find_map(|(index, stream)| Some((index, Codec::named(stream.encoding_name())?)));

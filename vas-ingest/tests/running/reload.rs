@@ -5,10 +5,10 @@ use rustix::process::Signal;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 
-const SERVER: &str = "[server]\nstatus_file = \"status.json\"\n";
+pub(crate) const SERVER: &str = "[server]\nstatus_file = \"status.json\"\n";
 
 /// A camera that refuses everybody; what it is sent as credentials comes out of the channel.
-fn refusing_camera() -> (std::net::SocketAddr, std::sync::mpsc::Receiver<String>) {
+pub(crate) fn refusing_camera() -> (std::net::SocketAddr, std::sync::mpsc::Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let (sender, credentials) = std::sync::mpsc::channel();
@@ -36,7 +36,7 @@ fn refusing_camera() -> (std::net::SocketAddr, std::sync::mpsc::Receiver<String>
     (address, credentials)
 }
 
-fn decoded(status: &serde_json::Value, id: &str) -> u64 {
+pub(crate) fn decoded(status: &serde_json::Value, id: &str) -> u64 {
     camera(status, id).unwrap()["counters"]["decoded"].as_u64().unwrap()
 }
 

@@ -3,7 +3,8 @@
 use crate::scene::*;
 use rustix::process::Signal;
 use std::io::{BufRead, BufReader};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
 use std::process::{Output, Stdio};
 use std::sync::mpsc;
 
@@ -173,7 +174,42 @@ fn a_server_that_is_stopped_as_a_whole_is_told_from_one_that_works() {
 fn the_directory_of_systemd_is_the_place_of_the_status_and_a_missing_one_is_refused() {
     let Some(scene) = Scene::new() else { return };
     scene.configure(&looping(&["front"]));
-    let mut server = Running::start(scene.run().env("RUNTIME_DIRECTORY", scene.path("")));
+    // Told beforehand, with the reason.
+    let print = |variables: &[(&str, &Path)]| {
+        let mut command = program();
+        command.args(["print-config", "--config"]).arg(scene.path("vas.toml"));
+        stdout(&command.envs(variables.iter().copied()).output().unwrap())
+    };
+    let has = |printed: &str, begin: &str, because: &str| {
+        let found = printed.lines().any(|line| line.starts_with(begin) && line.ends_with(because));
+        assert!(found, "{begin} {because}\n{printed}");
+    };
+    let directory = scene.status_file().parent().unwrap().to_owned();
+    let begin = format!("status_file = {:?} ", scene.status_file());
+    let because = " # not set: the directory that systemd made, RUNTIME_DIRECTORY";
+    has(&print(&[("RUNTIME_DIRECTORY", &directory)]), &begin, because);
+    // Without that variable it is a matter of what this machine has at the usual place.
+    let me = rustix::process::geteuid().as_raw();
+    match std::fs::metadata("/run/vas").map(|found| found.uid()) {
+        Ok(uid) if uid == me => {
+            has(
+                &print(&[]),
+                "status_file = \"/run/vas/status.json\" ",
+                " # not set: this user's directory /run/vas",
+            );
+        }
+        Ok(uid) => {
+            let begin = format!(
+                "# status_file: not set; /run/vas belongs to uid {uid}: a server of that user writes "
+            );
+            has(&print(&[]), &begin, "/run/vas/status.json, one of this user no status");
+        }
+        Err(_) => {
+            let begin = "# status_file: not set; there is no RUNTIME_DIRECTORY and no /run/vas, so a server ";
+            has(&print(&[]), begin, "that was started here writes no status");
+        }
+    }
+    let mut server = Running::start(scene.run().env("RUNTIME_DIRECTORY", &directory));
     scene.status_with("live", |status| is_in_state(status, "front", "live"));
     server.stop();
     scene.configure(&format!("[server]\nstatus_file = \"none/status.json\"\n{}", looping(&["front"])));

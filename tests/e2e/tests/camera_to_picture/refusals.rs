@@ -75,9 +75,16 @@ fn a_configuration_that_is_not_there_is_refused() {
 }
 
 #[test]
-fn a_video_file_that_is_not_there_is_refused() {
-    let ended = refused_config(&camera("yard", "/nowhere/yard.mp4"));
-    assert_sentence(&ended, 2, &["yard", "/nowhere/yard.mp4", "No such file"]);
+fn a_video_file_that_is_not_there_is_refused_where_somebody_is_there_to_read_it() {
+    let scene = Scene::new();
+    let words = ["yard", "/nowhere/yard.mp4", "No such file"];
+    let ended = refused(server::command(&scene).args(["run", "--camera", "yard=/nowhere/yard.mp4"]));
+    assert_sentence(&ended, 2, &words);
+    // A server that is started from a file waits for it (vas-ingest/tests/running/missing.rs).
+    let config = scene.file("vas.toml", &camera("yard", "/nowhere/yard.mp4"));
+    let ended = refused(server::command(&scene).args(["check-config", "--config"]).arg(config));
+    assert_sentence(&ended, 2, &words);
+    assert!(!scene.base().exists(), "nobody made a directory");
 }
 
 #[test]
