@@ -20,6 +20,7 @@
 //! | `decode` | packets to frames; which frames are damaged |
 //! | `path`, `ring` | where a decoded frame goes; the newest ones of a camera |
 //! | `convert`, `export` | what a frame is as NV12; slots, filled and published |
+//! | `claims` | which cameras of a base directory are this server's, told to other servers |
 //! | [`memory`] | what the cameras will cost in shared memory, told before they connect |
 //! | `clock` | pace of files, distance of frames: pure schedules |
 //! | `status` | counters, and the line that tells them |
@@ -35,6 +36,7 @@ mod av;
 #[doc(hidden)]
 pub mod bench;
 mod camera;
+mod claims;
 mod clock;
 pub mod config;
 mod convert;

@@ -37,7 +37,7 @@ const EXIT_EXPORT_REFUSED: u8 = 3;
 
 /// `status`: no server is running.
 const EXIT_NO_SERVER: u8 = 4;
-/// `run`: another server has the status file, or the metrics file.
+/// `run`: another server has the status file, the metrics file, or a camera of the same base directory.
 const EXIT_ANOTHER_RUNS: u8 = 5;
 /// `status`: there is a status file, and it cannot be read or is one of another version.
 const EXIT_UNREADABLE: u8 = 6;
@@ -66,7 +66,8 @@ const AFTER_HELP: &str = "Environment:
   VAS_LOG_FORMAT               text, json or journald; without it, journald if stderr is the journal, else text
 
 Exit status: 0 stopped as asked, or every file played to its end; 1 failed at run time; 2 wrong usage or
-configuration; 3 export refused; 5 another server runs with the same status file or metrics file.
+configuration; 3 export refused; 5 another server runs with the same status file or metrics file, or exports one of
+these cameras to the same base directory.
 Of status: 0 every camera is live; 1 one of them is not; 2 wrong usage or configuration; 4 no server runs, or it has
 not written for five seconds; 6 the status file cannot be read, or is one of another version.
 Of reload: 0 done; 1 refused, or nobody answers; 2 wrong usage or configuration.
@@ -359,7 +360,7 @@ fn run(request: &Request) -> u8 {
             log.say(&format!("vas-ingest: {error}"));
             return match error {
                 StartError::Export(_) => EXIT_EXPORT_REFUSED,
-                StartError::Lock(LockError::Taken { .. }) => EXIT_ANOTHER_RUNS,
+                StartError::Taken(_) | StartError::Lock(LockError::Taken { .. }) => EXIT_ANOTHER_RUNS,
                 _ => EXIT_FAILED,
             };
         }

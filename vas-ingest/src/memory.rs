@@ -74,8 +74,8 @@ fn foretell(room: &Room, slots: SlotCount, cameras: u64) -> Forecast {
     if let Some(shortage) = room.shortage(usual.pair_bytes.saturating_mul(cameras), usual.pair_bytes) {
         warnings.push(format!("too little room for {count} of {}x{}: {shortage}", USUAL.0, USUAL.1));
     }
-    // The base directory itself may still have to be made.
-    let inodes = usual.peak_inodes * cameras + 1;
+    // The base directory itself may still have to be made, and the file in it that tells of this server's cameras.
+    let inodes = usual.peak_inodes * cameras + 2;
     if let Some(free) = room.file_system.free_inodes.filter(|&free| free < inodes) {
         warnings.push(format!(
             "too few inodes for {count}: {inodes} are needed, {free} are free in {}; remove files there or mount it with a larger nr_inodes",

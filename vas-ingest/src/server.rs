@@ -2,6 +2,7 @@
 
 use crate::av;
 use crate::camera::{Camera, Outcome};
+use crate::claims::{self, Claims, Taken};
 use crate::config::{CameraConfig, Config, ConfigError, ExportConfig, ServerConfig};
 use crate::export::{BaseError, CameraError, CameraExport, Export};
 use crate::life::{Event as LifeEvent, Life, State};
@@ -54,6 +55,9 @@ pub enum StartError {
     /// A camera's export.
     #[error("frames cannot be exported: {0}")]
     Camera(#[from] CameraError),
+    /// Another server has a camera of the same base directory.
+    #[error(transparent)]
+    Taken(#[from] Taken),
     /// The status file, and with it the right to be this server.
     #[error(transparent)]
     Lock(#[from] LockError),
@@ -278,6 +282,8 @@ enum Next {
 pub struct Server {
     cameras: Vec<Running>,
     export: Option<Export>,
+    /// Of the base directory, while frames are exported.
+    claims: Option<Claims>,
     events: Receiver<Event>,
     control: Control,
     next_key: u64,
@@ -306,6 +312,11 @@ impl Server {
         // Before anything is touched that belongs to a server which runs already.
         let locks = Lock::take_all(&config.server)?;
         let export = config.export.as_ref().map(Export::start).transpose()?;
+        let claims = config.export.as_ref().map(|export| Claims::new(&export.base));
+        let order: Vec<CameraId> = config.cameras.iter().map(|camera| camera.id).collect();
+        if let Some(claims) = &claims {
+            claims.take(&order, Instant::now() + claims::START_PATIENCE)?;
+        }
         if let Some(export) = &config.export {
             tell_memory(export, config.cameras.len());
         }
@@ -325,11 +336,12 @@ impl Server {
         let mut server = Self {
             cameras: Vec::new(),
             export,
+            claims,
             events,
             control,
             next_key: 0,
             fixed,
-            order: config.cameras.iter().map(|camera| camera.id).collect(),
+            order,
             reload: None,
             about,
             export_report,
@@ -362,7 +374,7 @@ impl Server {
             redact::remember(rtsp.username.as_deref(), password);
         }
         let (counters, stop) = (Arc::<Counters>::default(), Arc::<Stop>::default());
-        let (export, refused) = match self.export.as_ref().map(|export| export.camera(id)).transpose() {
+        let (export, refused) = match self.export_of(id) {
             Ok(export) => (export, None),
             Err(error) => (None, Some(error)),
         };
@@ -371,7 +383,7 @@ impl Server {
             vitals.inherit_refusals(before);
         }
         let started = match refused {
-            Some(error) => Err(error.into()),
+            Some(error) => Err(error),
             None => {
                 let camera = Camera::new(
                     config.clone(),
@@ -412,6 +424,15 @@ impl Server {
         let order = &self.order;
         self.cameras.sort_by_key(|camera| order.iter().position(|id| *id == camera.id).unwrap_or(usize::MAX));
         result
+    }
+
+    /// The export of a camera that no other server has, if frames are exported.
+    fn export_of(&self, id: CameraId) -> Result<Option<CameraExport>, StartError> {
+        if let Some(claims) = &self.claims {
+            // Those who could be waited for were.
+            claims.take(&[id], Instant::now())?;
+        }
+        Ok(self.export.as_ref().map(|export| export.camera(id)).transpose()?)
     }
 
     fn spawn(
@@ -576,6 +597,14 @@ impl Server {
         } else {
             // Removed while it ended: its thread may not have known.
             self.remove_directory(&ended);
+            self.give_up(ended.id);
+        }
+    }
+
+    /// It has left the configuration and ended: another server may have it.
+    fn give_up(&self, id: CameraId) {
+        if let Some(claims) = &self.claims {
+            claims.give_up(id);
         }
     }
 
@@ -589,6 +618,10 @@ impl Server {
     /// camera by now it is not empty, and stays.
     fn remove_directory(&self, camera: &Running) {
         let (_, Some(export)) = &self.fixed else { return };
+        // One that could not be started because another server has it has its directory there.
+        if self.claims.as_ref().is_some_and(|claims| claims.take(&[camera.id], Instant::now()).is_err()) {
+            return;
+        }
         match std::fs::remove_dir(export.base.join(camera.id.as_str())) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 camera.in_span(|| tracing::warn!("the camera's directory was not removed: {error}"));
@@ -634,7 +667,10 @@ impl Server {
         }
         // One that has ended removed its files and left its directory: nobody else is there to remove that.
         let removed = |camera: &&Running| camera.outcome.is_some() && done.removed.contains(&camera.id);
-        self.cameras.iter().filter(removed).for_each(|camera| self.remove_directory(camera));
+        for camera in self.cameras.iter().filter(removed) {
+            self.remove_directory(camera);
+            self.give_up(camera.id);
+        }
         let mut to_start = Vec::new();
         for wanted in config.cameras {
             let Some(camera) = self.cameras.iter_mut().find(|camera| camera.id == wanted.id) else {
@@ -678,6 +714,11 @@ impl Server {
                 || (order.contains(&camera.id) && to_start.iter().all(|wanted| wanted.id != camera.id))
         });
         self.cameras.sort_by_key(|camera| order.iter().position(|id| *id == camera.id).unwrap_or(usize::MAX));
+        if let Some(claims) = &self.claims {
+            // For a camera that moves here from another server, which may just be removing it. Who has one is told below.
+            let wanted: Vec<CameraId> = to_start.iter().map(|camera| camera.id).collect();
+            let _ = claims.take(&wanted, Instant::now() + claims::RELOAD_PATIENCE);
+        }
         done.failed.extend(to_start.into_iter().filter_map(|camera| self.start_again(camera, None).err()));
         Ok(done)
     }

@@ -4,5 +4,6 @@ mod logs;
 mod missing;
 mod notify;
 mod reload;
+mod rivals;
 mod scene;
 mod status;
