@@ -30,6 +30,15 @@ impl Camera {
         Self::try_start(clips, arguments, None).unwrap_or_else(|said| panic!("the camera ended: {said}"))
     }
 
+    /// A camera in the network namespace of a process, where the port is nobody else's. Needs root.
+    #[must_use]
+    pub fn start_in_network_of(process: u32, clips: &[&Path], port: u16) -> Self {
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net=/proc/{process}/ns/net")).arg(program("vas-test-camera"));
+        Self::try_start_by(command, clips, &["--port", &port.to_string()], None)
+            .unwrap_or_else(|said| panic!("the camera ended: {said}"))
+    }
+
     /// A camera that asks for `user:password`, which it gets by its environment.
     #[must_use]
     pub fn start_with_password(clip: &Path, scheme: &str, user_and_password: &str) -> Self {
@@ -47,7 +56,15 @@ impl Camera {
     }
 
     fn try_start(clips: &[&Path], arguments: &[&str], login: Option<&str>) -> Result<Self, String> {
-        let mut command = Command::new(program("vas-test-camera"));
+        Self::try_start_by(Command::new(program("vas-test-camera")), clips, arguments, login)
+    }
+
+    fn try_start_by(
+        mut command: Command,
+        clips: &[&Path],
+        arguments: &[&str],
+        login: Option<&str>,
+    ) -> Result<Self, String> {
         command.args(["--pace-from", "first-play"]).args(arguments).args(clips);
         if let Some(login) = login {
             command.env("VAS_TEST_CAMERA_LOGIN", login);

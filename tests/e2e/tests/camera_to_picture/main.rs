@@ -6,6 +6,7 @@ mod encrypted;
 mod export_off;
 mod gstreamer;
 mod life;
+mod network;
 mod probe;
 mod readers;
 mod refusals;
