@@ -99,6 +99,25 @@ const NEEDS: &[Need] = &[
         packages: Packages::Named(&["strace"]),
     },
     Need {
+        what: "systemd's own checks",
+        why: "read the unit and what makes its users and directories, as a machine that boots would",
+        level: Level::Test,
+        is_met: || {
+            ["systemd-analyze", "systemd-sysusers", "systemd-tmpfiles"]
+                .iter()
+                .all(|program| run::which(program).is_some())
+        },
+        packages: Packages::Named(&["systemd"]),
+    },
+    Need {
+        what: "ip",
+        why: "gives the network to a server that was started before it",
+        level: Level::Test,
+        // Root's PATH has it; it is root's business.
+        is_met: || any_file(&["/sbin/ip", "/usr/sbin/ip", "/usr/bin/ip"]),
+        packages: Packages::Named(&["iproute2"]),
+    },
+    Need {
         what: "GStreamer's RTSP server",
         why: "is the camera of the interoperability tests: a stack that nobody here wrote",
         level: Level::Test,
