@@ -56,6 +56,7 @@ impl Camera {
         if self.wait_on().is_stop() {
             return self.stopped();
         }
+        let mut was_unready = false;
         loop {
             self.stop.forget_nudge();
             self.vitals.connect();
@@ -77,8 +78,11 @@ impl Camera {
                 End::Failed(failure) => failure,
             };
             // The life first, and then the readers: a look that finds a last frame would tell them that it is live again.
+            was_unready |= failure.is_unready;
+            // A file that came late may still be coming.
+            let is_late = was_unready && self.counters.snapshot().decoded == 0;
             if let Source::File(FileSource { repeat: false, .. }) = self.config.source
-                && !failure.is_unready
+                && !is_late
             {
                 tracing::error!("{}", failure.sentence);
                 self.vitals.on(Event::GaveUp(failure.sentence));

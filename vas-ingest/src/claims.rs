@@ -62,9 +62,16 @@ impl Claims {
         let path = base.join(FILE_NAME);
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
         let file = match rustix::fs::open(&path, flags, Mode::from_raw_mode(MODE)) {
-            Ok(file) => Some(File::from(file)),
+            Ok(file) => {
+                // Whatever the umask took; it is not ours if that fails, and then its owner knows.
+                let _ = rustix::fs::fchmod(&file, Mode::from_raw_mode(MODE));
+                Some(File::from(file))
+            }
             Err(error) => {
-                tracing::debug!("{}: {error}: another server would not be told of this one", path.display());
+                tracing::warn!(
+                    "{}: {error}; a second server of the same cameras would not be refused at its start",
+                    path.display()
+                );
                 None
             }
         };
@@ -74,17 +81,21 @@ impl Claims {
     /// Claims all of these cameras, and waits until `deadline` for a server that ends.
     pub(crate) fn take(&self, cameras: &[CameraId], deadline: Instant) -> Result<(), Taken> {
         let Some(file) = &self.file else { return Ok(()) };
+        // One after the other in an order that all servers have, and none behind one that another has: of two servers that start at
+        // the same time one gets all.
+        let mut ordered = cameras.to_vec();
+        ordered.sort_unstable_by_key(|camera| place_of(*camera));
         loop {
-            let taken: Vec<(CameraId, i32)> =
-                cameras.iter().filter_map(|camera| Some((*camera, try_lock(file, *camera)?))).collect();
-            let Some((_, pid)) = taken.first() else { return Ok(()) };
-            if Instant::now() >= deadline {
-                let names: Vec<&str> = taken.iter().map(|(camera, _)| camera.as_str()).collect();
+            let Some(pid) = ordered.iter().find_map(|camera| try_lock(file, *camera)) else { return Ok(()) };
+            let has_other = |camera: &&CameraId| matches!(holder(file, **camera), Ok(Some(_)));
+            let names: Vec<&str> = cameras.iter().filter(has_other).map(CameraId::as_str).collect();
+            // None: given up between the two looks.
+            if Instant::now() >= deadline && !names.is_empty() {
                 let noun = if names.len() == 1 { "camera" } else { "cameras" };
                 return Err(Taken {
                     base: self.base.clone(),
                     // 0: one of another container.
-                    who: if *pid > 0 { format!(" (pid {pid})") } else { String::new() },
+                    who: if pid > 0 { format!(" (pid {pid})") } else { String::new() },
                     cameras: format!("{noun} {}", names.join(", ")),
                 });
             }
@@ -109,24 +120,35 @@ fn try_lock(file: &File, camera: CameraId) -> Option<i32> {
             // A file system without locks among them.
             _ => return None,
         }
-        let mut found = lock_of(camera, libc::F_WRLCK);
-        fcntl(file, FcntlArg::F_GETLK(&mut found)).ok()?;
-        // Gone between the two calls: once more.
-        if i32::from(found.l_type) != libc::F_UNLCK {
-            return Some(found.l_pid);
+        match holder(file, camera) {
+            // Gone between the two calls: once more.
+            Ok(None) => {}
+            Ok(pid) => return pid,
+            Err(_) => return None,
         }
     }
 }
 
+/// Which other process has the camera.
+fn holder(file: &File, camera: CameraId) -> Result<Option<i32>, Errno> {
+    let mut found = lock_of(camera, libc::F_WRLCK);
+    fcntl(file, FcntlArg::F_GETLK(&mut found))?;
+    Ok((i32::from(found.l_type) != libc::F_UNLCK).then_some(found.l_pid))
+}
+
 /// A camera's byte: 63 bits of FNV-1a of its name. Should two cameras ever meet there, the servers of the two cannot share a base.
-fn lock_of(camera: CameraId, kind: i32) -> libc::flock {
+fn place_of(camera: CameraId) -> libc::off_t {
     let hash = camera.as_str().bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
+    (hash >> 1) as libc::off_t
+}
+
+fn lock_of(camera: CameraId, kind: i32) -> libc::flock {
     libc::flock {
         l_type: kind as libc::c_short,
         l_whence: libc::SEEK_SET as libc::c_short,
-        l_start: (hash >> 1) as libc::off_t,
+        l_start: place_of(camera),
         l_len: 1,
         l_pid: 0,
     }
@@ -140,9 +162,8 @@ mod tests {
     fn the_file_is_no_cameras_guard_and_each_camera_has_a_place_of_its_own_in_it() {
         let id = FILE_NAME.strip_prefix('.').and_then(|name| name.strip_suffix(".lock")).unwrap();
         assert!(CameraId::new(id).is_err());
-        let mut places: Vec<i64> = (0..10_000)
-            .map(|n| lock_of(CameraId::new(&format!("camera-{n}")).unwrap(), libc::F_WRLCK).l_start)
-            .collect();
+        let mut places: Vec<i64> =
+            (0..10_000).map(|n| place_of(CameraId::new(&format!("camera-{n}")).unwrap())).collect();
         places.sort_unstable();
         places.dedup();
         assert_eq!(places.len(), 10_000);

@@ -157,6 +157,8 @@ impl Running {
 
     /// Its row of the report.
     fn report(&mut self, now: Instant, unix_ms: u64) -> CameraReport {
+        // Before the counters: who counts a loss has it in its life a moment later.
+        let life = self.vitals.life();
         let counters = self.counters.snapshot();
         self.rates.push_back((now, counters.received, counters.decoded));
         if self.rates.len() > RATE_TELLINGS + 1 {
@@ -170,7 +172,6 @@ impl Running {
         if self.outcome.is_none() {
             self.cpu_ms = self.vitals.thread_id().and_then(thread_cpu_ms).or(self.cpu_ms);
         }
-        let life = self.vitals.life();
         let now = vitals::now();
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let newest_frame = self.vitals.newest_frame();

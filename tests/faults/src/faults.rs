@@ -944,22 +944,25 @@ fn is_away_because(stage: &Stage<'_>, words: &str) -> Played {
     is_told(stage, words)
 }
 
-/// Frames come by that client, as the newest session was told.
+/// Frames come by that client, as the newest session was told: by another way than the frames themselves, and perhaps later.
 fn is_live_by(stage: &Stage<'_>, words: &str) -> Played {
-    let live = lives(stage).pop().unwrap_or_default();
-    holds(live.contains(&format!(" by {words}")), || format!("not by {words}: {live:?}"))
+    stage.until(&format!("the newest session is by {words}"), |stage| {
+        lives(stage).pop().is_some_and(|live| live.contains(&format!(" by {words}")))
+    })
 }
 
-/// Packets of a sequence that nobody has announced. retina takes none of them, so the camera is connected to anew at once, and not
-/// by a deadline, which is far away here; FFmpeg's client takes them up.
+/// Packets of a sequence that nobody has announced, with lower numbers. Neither client takes any of them, so the camera is connected to
+/// anew at once, and not by a deadline, which is far away here.
 fn new_sequence(stage: &mut Stage<'_>) -> Played {
     stage.command("ssrc")?;
-    if stage.client == Client::Ffmpeg {
-        stage.heal("")?;
-        return stage.has_kept_its_connection();
-    }
     stage.until_tries(1)?;
-    is_told(stage, "wrong ssrc after ")?;
+    is_told(
+        stage,
+        match stage.client {
+            Client::Ffmpeg => "began a new sequence of packets in mid-stream",
+            _ => "wrong ssrc after ",
+        },
+    )?;
     stage.heal("")?;
     in_time(stage.was_stalled(), || "readers were not told \"stalled\"".into())?;
     came_soon(stage)?;

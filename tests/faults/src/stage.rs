@@ -658,7 +658,9 @@ impl<'l> Stage<'l> {
         let panics: Vec<&str> = ended.stderr.lines().filter(|line| line.contains("panicked")).collect();
         let expected = if self.client == Client::Retina { self.setup.panics_of_retina } else { 0 };
         let are_retinas = panics.iter().all(|line| line.contains("retina"));
-        holds(panics.len() == expected && are_retinas, || {
+        // Where the server stood still for long, the camera may have had no session to do it in.
+        let is_expected = panics.len() == expected || (self.late.is_some() && panics.len() < expected);
+        holds(is_expected && are_retinas, || {
             format!("{} threads panicked, and {expected} times retina does so: {panics:?}", panics.len())
         })?;
         let left = self.scene.exported_files();

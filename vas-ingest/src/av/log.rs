@@ -10,6 +10,7 @@
 //! Everything above WARNING is dropped before it is even formatted: at TRACE, FFmpeg prints the Authorization header.
 
 use super::interrupt::Interrupt;
+use crate::clock;
 use crate::redact;
 use ffmpeg_sys_next as ff;
 use std::cell::RefCell;
@@ -30,9 +31,14 @@ const DROPPED: &str = ": bad cseq ";
 /// The line about a packet whose number is below that of the one before (the same file, from 5.1 to 7.1). FFmpeg drops it.
 const LATE_PREFIX: &str = "RTP: dropping old packet received too late";
 
-/// After so many of those without a picture in between, the camera has begun a new sequence of packets, and FFmpeg would drop all of it
-/// until its numbers have come round. What is merely late, over UDP, are fewer.
+/// After so many of those, and so long, without a picture, the camera has begun a new sequence of packets, and FFmpeg would drop all of
+/// it until its numbers have come round. What merely came twice, or late, has pictures in between.
 const MOST_LATE_PACKETS: u64 = 100;
+const OUT_OF_STEP_AFTER_NS: u64 = 1_000_000_000;
+
+/// More cannot be missing: FFmpeg refuses a packet that is further ahead (`MAX_DROPOUT`), and says so. Packets of other kinds among the
+/// video's, with numbers of their own, make it tell of such gaps.
+const MOST_MISSED_PACKETS: u64 = 3000;
 
 /// At most this many lines a camera thread, its decoder's own threads included, in [`BUDGET_TIME`]: a broken stream has one for each slice.
 const BUDGET_LINES: u32 = 5;
@@ -49,8 +55,9 @@ struct Watched {
 
 struct Counts {
     lost: AtomicU64,
-    /// In a row.
+    /// Since the last picture, which came at that time (CLOCK_MONOTONIC).
     late: AtomicU64,
+    picture_ns: AtomicU64,
     interrupt: Arc<Interrupt>,
 }
 
@@ -70,6 +77,7 @@ impl LossWatch {
     /// A picture came.
     pub(super) fn picture(&self) {
         self.counts.late.store(0, Ordering::Relaxed);
+        self.counts.picture_ns.store(clock::monotonic_ns(), Ordering::Relaxed);
     }
 }
 
@@ -89,8 +97,12 @@ pub(crate) const fn is_read() -> bool {
 /// From now on, loss that FFmpeg reports on `ctx` is counted. `interrupt` is that of its calls.
 pub(super) fn watch_loss(ctx: NonNull<ff::AVFormatContext>, interrupt: &Arc<Interrupt>) -> LossWatch {
     install();
-    let (lost, late) = (AtomicU64::new(0), AtomicU64::new(0));
-    let counts = Arc::new(Counts { lost, late, interrupt: Arc::clone(interrupt) });
+    let counts = Arc::new(Counts {
+        lost: AtomicU64::new(0),
+        late: AtomicU64::new(0),
+        picture_ns: AtomicU64::new(clock::monotonic_ns()),
+        interrupt: Arc::clone(interrupt),
+    });
     let entry = Watched { ctx: ctx.as_ptr() as usize, counts: Arc::clone(&counts) };
     WATCHED.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
     LossWatch { counts }
@@ -107,10 +119,20 @@ fn count_packets(ctx: usize, line: &str) {
     let watched = WATCHED.lock().unwrap_or_else(PoisonError::into_inner);
     // The newest first: an older entry with this address belongs to a context that is freed already.
     let Some(entry) = watched.iter().rev().find(|entry| entry.ctx == ctx) else { return };
+    let counts = &entry.counts;
+    if lost >= MOST_MISSED_PACKETS {
+        return;
+    }
     if lost > 0 {
-        entry.counts.lost.fetch_add(lost, Ordering::Relaxed);
-    } else if entry.counts.late.fetch_add(1, Ordering::Relaxed) + 1 == MOST_LATE_PACKETS {
-        entry.counts.interrupt.give_up();
+        counts.lost.fetch_add(lost, Ordering::Relaxed);
+        return;
+    }
+    let late = counts.late.fetch_add(1, Ordering::Relaxed) + 1;
+    let time_ns = clock::monotonic_ns().saturating_sub(counts.picture_ns.load(Ordering::Relaxed));
+    if late >= MOST_LATE_PACKETS && time_ns >= OUT_OF_STEP_AFTER_NS {
+        // FFmpeg hands out what it has of a picture, whose rest was dropped.
+        counts.lost.fetch_add(1, Ordering::Relaxed);
+        counts.interrupt.give_up();
     }
 }
 
@@ -390,6 +412,8 @@ mod tests {
         assert_eq!(watch.take(), 0);
         handle_line(ctx, ff::AV_LOG_ERROR, "[rtsp @ 0x1] RTP: PT=60: bad cseq b197 expected=ffb7\n");
         assert_eq!(watch.take(), 1, "a packet that was not taken");
+        handle_line(ctx, ff::AV_LOG_WARNING, "[rtsp @ 0x1] RTP: missed 31000 packets\n");
+        assert_eq!(watch.take(), 0, "of a packet of another kind, which is skipped");
     }
 
     #[test]
@@ -412,13 +436,25 @@ mod tests {
         let watch = watch_loss(ctx, &interrupt);
         let line = "[rtsp @ 0x1] RTP: dropping old packet received too late\n";
         let say = |count| (0..count).for_each(|_| handle_line(0x8640, ff::AV_LOG_WARNING, line));
+        let long_ago = || watch.counts.picture_ns.store(0, Ordering::Relaxed);
+        long_ago();
         say(MOST_LATE_PACKETS - 1);
         watch.picture();
+        // Each packet twice, in a large picture: within a second that may be any number.
+        watch.counts.picture_ns.store(u64::MAX, Ordering::Relaxed);
+        say(10 * MOST_LATE_PACKETS);
+        watch.picture();
+        long_ago();
         say(MOST_LATE_PACKETS - 1);
         assert!(!interrupt.was_given_up());
+        assert_eq!(watch.take(), 0, "late is not lost");
         say(1);
         assert!(interrupt.was_given_up());
-        assert_eq!((watch.take(), interrupt.cause()), (0, None), "neither loss nor a deadline");
+        assert_eq!(
+            (watch.take(), interrupt.cause()),
+            (1, None),
+            "what is left of a picture is none, and no deadline passed"
+        );
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub(super) fn parse_place(text: &str, resolve: impl Fn(&Path) -> PathBuf) -> Res
             return Err("the url is empty: give rtsp://HOST/PATH or the name of a video file".into());
         }
         let path = resolve(Path::new(text));
-        if redact::is_like_an_address(text) && !path.is_file() {
+        if (redact::is_like_an_address(text) || begins_with_an_ip_address(text)) && !path.is_file() {
             return Err(BAD_ADDRESS.into());
         }
         return Ok(Place::File(path));
@@ -73,6 +73,13 @@ pub(super) fn parse_place(text: &str, resolve: impl Fn(&Path) -> PathBuf) -> Res
     Ok(Place::Rtsp { address, username, password })
 }
 
+/// `192.0.2.10/stream1`, with a port or without. As a file it would be waited for.
+fn begins_with_an_ip_address(text: &str) -> bool {
+    let first = text.split('/').next().unwrap_or_default();
+    let host = first.split_once(':').map_or(first, |(host, _)| host);
+    host.parse::<std::net::Ipv4Addr>().is_ok()
+}
+
 /// What cannot be had together.
 pub(super) fn check_way(rtsp: &RtspSource) -> Result<(), String> {
     let scheme = rtsp.address.scheme();
@@ -85,7 +92,7 @@ pub(super) fn check_way(rtsp: &RtspSource) -> Result<(), String> {
     Ok(())
 }
 
-/// A missing file is a mistake in the configuration, found before anything starts.
+/// Can it be opened? Where it cannot, its camera waits for it.
 pub(super) fn check_file(path: &Path) -> Result<(), String> {
     let metadata = std::fs::metadata(path).map_err(|error| format!("open {}: {error}", path.display()))?;
     if !metadata.is_file() {

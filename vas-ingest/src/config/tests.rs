@@ -318,7 +318,14 @@ fn the_command_line_adds_cameras_and_never_takes_a_password() {
     assert_eq!(refusal("rtsp://u:hunter2secret@h/s"), BAD_ARGUMENT);
     assert_eq!(refusal("admin:hunter2secret@h/s"), BAD_ARGUMENT);
     assert_eq!(refusal("admin:hunter2=secret@h/s"), BAD_ARGUMENT);
-    for place in ["rtsp:/admin:hunter2@h/s", "admin:hunter2@h/s", "rtsp:admin:hun ter2@h/s", "rtsp:/h/s"] {
+    for place in [
+        "rtsp:/admin:hunter2@h/s",
+        "admin:hunter2@h/s",
+        "rtsp:admin:hun ter2@h/s",
+        "rtsp:/h/s",
+        "192.0.2.10/s",
+        "192.0.2.10:554",
+    ] {
         let sentence = "--camera a: this looks like a camera's address: write rtsp://HOST/PATH";
         assert_eq!(refusal(&format!("a={place}")), sentence, "{place}");
     }

@@ -434,6 +434,10 @@ impl PacketSource for RetinaSource {
                 let text = "a packet of the camera's made retina panic, which ends the connection";
                 return Err(SourceError::NotUnderstood(text.to_owned()));
             };
+            if let Err(SourceError::Unfinished { .. }) = item {
+                // No picture came of it because retina could not take it apart: then that is what is wrong.
+                self.bad_packets.end()?;
+            }
             let error = match item? {
                 None => return self.bad_packets.end().map(|()| None),
                 Some(Ok(CodecItem::VideoFrame(frame))) => {

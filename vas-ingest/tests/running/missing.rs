@@ -69,6 +69,9 @@ fn a_camera_whose_file_is_not_there_waits_for_it_and_no_other_camera_does() {
     // What it needs comes, and nobody has to tell the server.
     std::fs::write(&password, "first-secret\n").unwrap();
     scene.add_clip("once.mp4", 1);
+    // A file that is still being copied is none yet, and no reason to give it up.
+    std::fs::write(&clip, b"").unwrap();
+    scene.status_with("half a file", |status| reason(status, "late").ends_with("the file is empty"));
     std::fs::rename(scene.path("once.mp4"), &clip).unwrap();
     assert_eq!(credentials.recv_timeout(PATIENCE).unwrap(), FIRST);
     scene.status_with("the other one's end", |status| is_in_state(status, "late", "finished"));
@@ -111,7 +114,9 @@ fn a_reload_that_finds_no_password_file_takes_no_password_from_a_camera_that_run
         looping(&["front"]),
         with_password_file("new", &address)
     ));
-    let reload = program().args(["reload", "--config"]).arg(scene.path("vas.toml")).output().unwrap();
+    let mut reload = program();
+    reload.args(["reload", "--timeout-ms", "60000", "--config"]).arg(scene.path("vas.toml"));
+    let reload = reload.output().unwrap();
     let why = |line: usize| {
         let file = scene.path("vas.toml");
         let (file, password) = (file.display(), password.display());

@@ -209,6 +209,11 @@ impl Running {
         until("its end", || self.child.try_wait().unwrap()).code()
     }
 
+    /// Its exit code, if it has ended.
+    pub(crate) fn ended(&mut self) -> Option<Option<i32>> {
+        self.child.try_wait().unwrap().map(|status| status.code())
+    }
+
     /// Ends it in order.
     pub(crate) fn stop(&mut self) {
         self.signal(Signal::TERM);

@@ -465,6 +465,9 @@ fn a_unit_that_breaks_off_is_told_as_that_and_not_as_the_camera_s_end() {
 
 #[test]
 fn a_camera_that_ends_nothing_is_left_before_it_fills_the_memory() {
+    if !std::fs::read_to_string("/proc/thread-self/io").is_ok_and(|io| io.contains("rchar: ")) {
+        return vas_test_support::skipped("this kernel does not count what a thread reads");
+    }
     for endless in [Endless::Answer, Endless::Picture] {
         let scene = Scene::new();
         let rtsp = HoardingCamera::start(endless);

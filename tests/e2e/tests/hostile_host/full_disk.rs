@@ -137,7 +137,7 @@ fn a_server_whose_file_system_is_filled_by_another_program_goes_on_with_the_same
 fn a_server_without_inodes_says_what_is_missing_and_exports_when_there_are_some() {
     let clip = require!(clip("yard.mp4"));
     let scene = Scene::new();
-    // Room in plenty; the root, the lock, the camera's directory and one of the two files.
+    // Room in plenty; the root, the lock, the file of the server's cameras, the camera's directory and one of the two files.
     let mount = require!(Mount::on(&scene.base(), "size=64m,nr_inodes=5"));
     let mut watch = Watch::start(&scene, "yard");
     let server = Server::start(&scene, &file_camera("yard", &clip, true));
