@@ -211,11 +211,9 @@ pub(super) fn read_late(file: &PasswordFile) -> std::result::Result<&SecretStrin
     }
     // Whoever waits here has a camera's thread, which has to be able to stop: of a pipe nobody knows when it is written to.
     let is_other = std::fs::metadata(&file.path).is_ok_and(|metadata| !metadata.is_file());
-    let mut warnings = Vec::new();
     let password =
-        if is_other { Err("it is not a regular file".to_owned()) } else { read(&file.path, &mut warnings) };
+        if is_other { Err("it is not a regular file".to_owned()) } else { read(&file.path, &mut Vec::new()) };
     let password = password.map_err(|why| sentence(file.what, &file.path, &why))?;
-    warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     Ok(file.found.get_or_init(|| password))
 }
 
