@@ -31,6 +31,9 @@
 //! | what | when |
 //! |---|---|
 //! | [`FrameStream`] | the reader most people want: opens, waits, reopens after a restart, counts what it skipped |
+//! | [`FrameSet`] | several cameras in one loop |
+//! | [`HeldFrame`] | a frame that outlives the stream's next call, for threads and other languages |
+//! | [`Policy`], [`Canceller`] | what waiting costs; how it is ended |
 //! | [`open`], [`Reader`] | one pair of files, without waiting: for loops of one's own |
 //! | [`Frame`] | one frame, by reference: [`Frame::with`], [`Frame::copy_to`], [`Frame::is_intact`] |
 //! | [`cameras`] | which cameras are there |
@@ -46,23 +49,29 @@ compile_error!("the format is for 64-bit little-endian machines (PROTOCOL.md)");
 mod clock;
 mod error;
 mod frame;
+mod held;
 mod liveness;
 mod map;
 mod open;
+mod rest;
+mod set;
 mod stream;
 mod wait;
 
 pub use clock::monotonic_ns;
 pub use error::{Absent, CopyError, OsError, Overwritten, Refused};
 pub use frame::Frame;
+pub use held::HeldFrame;
 pub use liveness::{HEARTBEAT_LIMIT_NS, Liveness, Observation, Status};
 pub use map::RawNv12;
 pub use open::{Found, Opened, Options, Reader, cameras, open};
-pub use stream::{Event, FrameStream, Mode, StreamFrame, StreamStatus};
+pub use rest::Canceller;
+pub use set::FrameSet;
+pub use stream::{Event, FrameStream, Look, Mode, StreamFrame, StreamStatus, Turn};
 pub use vas_shm_proto::{
     CameraId, CameraIdError, Color, ColorRange, FrameFlags, FrameId, Header, Nv12, State, StreamFlags,
 };
-pub use wait::Schedule;
+pub use wait::{Policy, Schedule};
 
 // The example on the crate's front page is compiled with the others. It is not run: it is a loop that waits for a server.
 #[cfg(doctest)]

@@ -8,6 +8,7 @@
 mod copy;
 
 use memmap2::{MmapOptions, MmapRaw};
+use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
 use std::fs::File;
 use std::io;
 use std::marker::PhantomData;
@@ -30,6 +31,30 @@ impl MetaMap {
         assert!(map.len() >= HEADER_SIZE);
         Ok(Self { map })
     }
+
+    /// Lets go of the file and stays readable: from now on every word is zero. See [`let_go`].
+    pub(crate) fn let_go(&self) -> io::Result<()> {
+        let_go(&self.map)
+    }
+}
+
+/// Puts empty private pages in the place of a mapping: the file is mapped no more, and whoever still reads at these addresses,
+/// on another thread perhaps, reads zeros instead of dying.
+fn let_go(map: &MmapRaw) -> io::Result<()> {
+    // SAFETY: `map` owns these addresses from its base, which is page-aligned since the mapping began at offset 0 of its file, to
+    // the end of the page that holds its last byte, which is what the kernel takes for `len`; so MAP_FIXED replaces nothing of
+    // anybody else's. The new pages can be read as the old ones could, and stay until `map` unmaps them like the old ones. That
+    // their bytes change at once is what every reader of a shared mapping has to bear anyway: words are loaded as atomics, pixels
+    // by opaque copies or through pointers that promise nothing of their contents.
+    unsafe {
+        mmap_anonymous(
+            map.as_mut_ptr().cast(),
+            map.len(),
+            ProtFlags::READ,
+            MapFlags::PRIVATE | MapFlags::FIXED,
+        )
+    }?;
+    Ok(())
 }
 
 impl SnapshotWords for MetaMap {
@@ -68,6 +93,11 @@ impl DataMap {
     /// the first frames cost no more than later ones.
     pub(crate) fn new(data: &File, len: usize) -> io::Result<Self> {
         Ok(Self { map: MmapOptions::new().len(len).populate().map_raw_read_only(data)? })
+    }
+
+    /// Lets go of the file and stays readable: from now on every byte is zero. See [`let_go`].
+    pub(crate) fn let_go(&self) -> io::Result<()> {
+        let_go(&self.map)
     }
 
     /// The frame that begins at `offset`; `None` if it would not lie inside the mapping.

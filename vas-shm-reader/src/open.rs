@@ -265,6 +265,16 @@ impl Reader {
         Frame::new(self, snapshot)
     }
 
+    /// Lets go of both files while frames of this pair are still held: their pixels become zeros, and none of them is intact any
+    /// more. The header first: whoever has read a zero of the pixels finds the zero of the header too.
+    ///
+    /// If the kernel refuses, the mappings stay as they are, and with them the memory of the pair: what the frames say stays true.
+    pub(crate) fn let_go(&self) {
+        if self.meta.let_go().is_ok() {
+            let _ = self.data.let_go();
+        }
+    }
+
     pub(crate) fn is_intact(&self, snapshot: &Snapshot) -> bool {
         snapshot::is_intact(&self.meta, snapshot)
     }

@@ -3,12 +3,15 @@
 use crate::clock::monotonic_ns;
 use crate::error::{Absent, Refused};
 use crate::frame::Frame;
+use crate::held::HeldFrame;
 use crate::liveness::{Liveness, Status};
 use crate::open::{self, Found, Opened, Options, Reader};
-use crate::wait::Schedule;
+use crate::rest::Canceller;
+use crate::wait::{Policy, Schedule};
 use std::fmt;
 use std::ops::Deref;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 use vas_shm_proto::snapshot::Snapshot;
 use vas_shm_proto::{CameraId, FrameId};
@@ -55,6 +58,8 @@ pub struct FrameStream {
     camera: CameraId,
     options: Options,
     mode: Mode,
+    policy: Policy,
+    canceller: Canceller,
     open: Option<Pair>,
     next_open_ns: u64,
     told: Option<StreamStatus>,
@@ -64,7 +69,7 @@ pub struct FrameStream {
 /// What belongs to the pair that is open.
 #[derive(Debug)]
 struct Pair {
-    reader: Reader,
+    reader: Arc<Reader>,
     liveness: Liveness,
     schedule: Schedule,
     seen: Option<FrameId>,
@@ -78,18 +83,50 @@ pub enum Event<'s> {
     Frame(StreamFrame<'s>),
     /// Something changed; said once per change. The stream goes on by itself whatever it is.
     Status(StreamStatus),
-    /// Nothing happened in the time given.
+    /// Nothing happened in the time given, or the stream was [cancelled](FrameStream::canceller).
     Timeout,
+}
+
+/// What a stream has to say at this moment: [`FrameStream::try_event`].
+#[derive(Debug)]
+pub enum Turn<'s> {
+    /// A frame, by reference.
+    Frame(StreamFrame<'s>),
+    /// As [`Event::Status`].
+    Status(StreamStatus),
+    /// Nothing, and there will hardly be anything before this moment.
+    Later(Look),
+}
+
+/// When a stream wants to look again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Look {
+    at_ns: u64,
+}
+
+impl Look {
+    /// CLOCK_MONOTONIC in nanoseconds; never more than a second away. A moment that is over means: at once, a frame is due.
+    #[must_use]
+    pub fn at_ns(self) -> u64 {
+        self.at_ns
+    }
 }
 
 /// A [`Frame`], and how many before it this reader did not see.
 #[derive(Clone, Copy, Debug)]
 pub struct StreamFrame<'s> {
     frame: Frame<'s>,
+    reader: &'s Arc<Reader>,
     skipped: u64,
 }
 
 impl StreamFrame<'_> {
+    /// Keeps the frame beyond the next call of the stream. Nothing is copied, and the server will overwrite it as any other.
+    #[must_use]
+    pub fn hold(&self) -> HeldFrame {
+        HeldFrame::new(self.reader, self.frame.snapshot(), self.skipped)
+    }
+
     /// Frames between the one handed out before and this one. The first frame of a generation skips none.
     #[must_use]
     pub fn skipped(&self) -> u64 {
@@ -149,11 +186,14 @@ impl fmt::Display for StreamStatus {
     }
 }
 
-/// What one turn of the stream's loop found, without borrowing it.
-enum Turn {
+/// What one step of the stream found, without borrowing it.
+pub(crate) enum Step {
     Frame(Snapshot, u64),
     Status(StreamStatus),
-    Nap(Duration),
+    /// The moment of the next look.
+    Later(u64),
+    /// Something was opened or closed: take the next step at once.
+    Again,
 }
 
 impl FrameStream {
@@ -166,6 +206,8 @@ impl FrameStream {
             camera,
             options: Options::new(),
             mode: Mode::Latest,
+            policy: Policy::default(),
+            canceller: Canceller::default(),
             open: None,
             next_open_ns: 0,
             told: None,
@@ -177,6 +219,13 @@ impl FrameStream {
     #[must_use]
     pub fn mode(mut self, mode: Mode) -> Self {
         self.mode = mode;
+        self
+    }
+
+    /// Chooses what waiting costs and how soon a frame is found.
+    #[must_use]
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.policy = policy;
         self
     }
 
@@ -196,7 +245,7 @@ impl FrameStream {
     /// The pair that is open, if one is.
     #[must_use]
     pub fn reader(&self) -> Option<&Reader> {
-        self.open.as_ref().map(|open| &open.reader)
+        self.open.as_ref().map(|open| &*open.reader)
     }
 
     /// Frames that were overwritten unseen, over all generations.
@@ -209,34 +258,117 @@ impl FrameStream {
     pub fn next_event(&mut self, timeout: Duration) -> Event<'_> {
         let timeout_ns = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
         let deadline_ns = monotonic_ns().saturating_add(timeout_ns);
-        let (snapshot, skipped) = loop {
+        let found = loop {
             let now_ns = monotonic_ns();
-            match self.turn(now_ns) {
-                Turn::Frame(snapshot, skipped) => break (snapshot, skipped),
-                Turn::Status(status) => {
-                    if !self.told.as_ref().is_some_and(|told| told.is_same_news(&status)) {
-                        self.told = Some(status.clone());
-                        return Event::Status(status);
-                    }
+            match self.step_to_news(now_ns) {
+                Step::Later(_) | Step::Again if now_ns >= deadline_ns || self.canceller.is_cancelled() => {
+                    return Event::Timeout;
                 }
-                Turn::Nap(nap) => {
-                    if now_ns >= deadline_ns {
-                        return Event::Timeout;
-                    }
-                    std::thread::sleep(nap.min(Duration::from_nanos(deadline_ns - now_ns)));
-                }
+                Step::Later(at_ns) => self.canceller.rest_until(at_ns.min(deadline_ns)),
+                Step::Again => {}
+                news => break news,
             }
         };
-        match &self.open {
-            Some(open) => Event::Frame(StreamFrame { frame: open.reader.frame(snapshot), skipped }),
-            // A turn that found a frame leaves its pair open.
-            None => Event::Timeout,
+        match self.lend(found) {
+            Turn::Frame(frame) => Event::Frame(frame),
+            Turn::Status(status) => Event::Status(status),
+            Turn::Later(_) => Event::Timeout,
         }
     }
 
-    fn turn(&mut self, now_ns: u64) -> Turn {
+    /// What there is now, without waiting: for loops of one's own, over several streams or among other work. At most a few
+    /// system calls when something has to be opened or looked after, otherwise none.
+    ///
+    /// ```
+    /// # mod server { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/pair.rs")); }
+    /// use std::time::Duration;
+    /// use vas_shm_reader::{CameraId, FrameStream, Turn};
+    ///
+    /// # let server = server::Server::start();
+    /// # let base = server.path();
+    /// let mut stream = FrameStream::new(base, CameraId::new("front")?);
+    /// loop {
+    ///     let look = match stream.try_event() {
+    ///         Turn::Frame(frame) => {
+    ///             println!("frame {}", frame.id());
+    ///             break;
+    ///         }
+    ///         Turn::Status(_) => continue,
+    ///         Turn::Later(look) => look,
+    ///     };
+    ///     // ... other work, until look.at_ns() ...
+    ///     stream.wait(look, Duration::from_millis(20));
+    /// }
+    /// # Ok::<(), vas_shm_reader::CameraIdError>(())
+    /// ```
+    pub fn try_event(&mut self) -> Turn<'_> {
+        let now_ns = monotonic_ns();
+        // Leaving a pair and opening the next are two steps; after them there is a frame, news, or a moment to wait for.
+        let mut found = Step::Again;
+        for _ in 0..4 {
+            found = self.step_to_news(now_ns);
+            if !matches!(found, Step::Again) {
+                break;
+            }
+        }
+        self.lend(found)
+    }
+
+    /// Waits for the moment of that look, for `at_most`, or until cancelled, whichever is first; may return a little early.
+    pub fn wait(&self, look: Look, at_most: Duration) {
+        let at_most_ns = u64::try_from(at_most.as_nanos()).unwrap_or(u64::MAX);
+        self.canceller.rest_until(look.at_ns.min(monotonic_ns().saturating_add(at_most_ns)));
+    }
+
+    /// Ends the waiting from another thread or from a signal handler.
+    #[must_use]
+    pub fn canceller(&self) -> Canceller {
+        self.canceller.clone()
+    }
+
+    pub(crate) fn with_canceller(mut self, canceller: Canceller) -> Self {
+        self.canceller = canceller;
+        self
+    }
+
+    /// A step, without news that was told before.
+    pub(crate) fn step_to_news(&mut self, now_ns: u64) -> Step {
+        match self.step(now_ns) {
+            Step::Status(status) if self.told.as_ref().is_some_and(|told| told.is_same_news(&status)) => {
+                Step::Again
+            }
+            Step::Status(status) => {
+                self.told = Some(status.clone());
+                Step::Status(status)
+            }
+            other => other,
+        }
+    }
+
+    pub(crate) fn lend(&self, found: Step) -> Turn<'_> {
+        match (found, &self.open) {
+            (Step::Frame(snapshot, skipped), Some(open)) => {
+                Turn::Frame(StreamFrame { frame: open.reader.frame(snapshot), reader: &open.reader, skipped })
+            }
+            (Step::Status(status), _) => Turn::Status(status),
+            (Step::Later(at_ns), _) => Turn::Later(Look { at_ns }),
+            // A step that found a frame leaves its pair open; and what is opened and closed again and again wants no haste.
+            (Step::Frame(..) | Step::Again, _) => Turn::Later(Look { at_ns: 0 }),
+        }
+    }
+
+    /// Leaves the pair that is open: unmaps it, so that the dead pair's memory can go, also from under frames that are held.
+    fn leave(&mut self) {
+        if let Some(open) = self.open.take() {
+            if Arc::strong_count(&open.reader) > 1 {
+                open.reader.let_go();
+            }
+        }
+    }
+
+    fn step(&mut self, now_ns: u64) -> Step {
         let Some(open) = &mut self.open else {
-            return self.turn_closed(now_ns);
+            return self.step_closed(now_ns);
         };
         let found = match self.mode {
             Mode::Latest => open.reader.latest(open.seen),
@@ -251,34 +383,34 @@ impl FrameStream {
             self.skipped_total = self.skipped_total.saturating_add(skipped);
             // Frames say "live" by themselves; a later stall or stop is news again, unless it was told of before this frame.
             self.told = Some(StreamStatus::Open(Status::Live));
-            return Turn::Frame(snapshot, skipped);
+            return Step::Frame(snapshot, skipped);
         }
         let overrun = matches!(found, Found::Overrun);
         let status = open.liveness.observe(open.reader.observe(), now_ns);
         if status.is_over() {
-            // Unmap at once, so that the dead pair's memory can go.
-            self.open = None;
-            return Turn::Status(StreamStatus::Open(status));
+            self.leave();
+            return Step::Status(StreamStatus::Open(status));
         }
         if now_ns >= open.next_name_check_ns {
             open.next_name_check_ns = now_ns + NAME_CHECK_NS;
             if !open.reader.is_still_named() {
-                self.open = None;
-                return Turn::Nap(Duration::ZERO);
+                self.leave();
+                return Step::Again;
             }
         }
         let status = StreamStatus::Open(status);
         // "Unproven" lasts for a heartbeat or a frame at most, or ends as "server gone": no news.
         let is_news = !self.told.as_ref().is_some_and(|told| told.is_same_news(&status));
         if is_news && status != StreamStatus::Open(Status::Unproven) {
-            return Turn::Status(status);
+            return Step::Status(status);
         }
-        Turn::Nap(if overrun { AFTER_OVERRUN } else { open.schedule.nap(now_ns) })
+        let nap = if overrun { AFTER_OVERRUN } else { open.schedule.nap(now_ns) };
+        Step::Later(now_ns.saturating_add(nap.as_nanos() as u64))
     }
 
-    fn turn_closed(&mut self, now_ns: u64) -> Turn {
+    fn step_closed(&mut self, now_ns: u64) -> Step {
         if now_ns < self.next_open_ns {
-            return Turn::Nap(Duration::from_nanos(self.next_open_ns - now_ns));
+            return Step::Later(self.next_open_ns);
         }
         let status = match open::open(&self.base, &self.camera, &self.options) {
             Opened::Ready(reader) => {
@@ -286,12 +418,12 @@ impl FrameStream {
                 self.next_open_ns = now_ns + ABSENT_RETRY_NS;
                 self.open = Some(Pair {
                     liveness: Liveness::new(reader.observed_at_open(), now_ns),
-                    schedule: Schedule::new(reader.frame_period_ns()),
+                    schedule: Schedule::new(reader.frame_period_ns()).policy(self.policy),
                     seen: None,
                     next_name_check_ns: now_ns + NAME_CHECK_NS,
-                    reader,
+                    reader: Arc::new(reader),
                 });
-                return Turn::Nap(Duration::ZERO);
+                return Step::Again;
             }
             Opened::NotYet(why) => {
                 self.next_open_ns = now_ns + ABSENT_RETRY_NS;
@@ -302,7 +434,7 @@ impl FrameStream {
                 StreamStatus::Refused(why)
             }
         };
-        Turn::Status(status)
+        Step::Status(status)
     }
 }
 

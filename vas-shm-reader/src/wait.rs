@@ -28,6 +28,19 @@ const LATE_NS: u64 = 100_000_000;
 /// Between two looks when nothing has come for long.
 const LONG_NAP_NS: u64 = 5_000_000;
 
+/// What a reader would rather save: time, or the processor's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Policy {
+    /// Looks without a pause while a frame is due: found within a microsecond or so, at some percent of a processor for each camera.
+    LowLatency,
+    /// Looks often while a frame is due.
+    #[default]
+    Balanced,
+    /// Looks when the frame should be there, and again after a millisecond or more: few wake-ups, a frame a little later.
+    Economy,
+}
+
 /// Predicts when to look for the next frame.
 ///
 /// ```
@@ -44,6 +57,7 @@ pub struct Schedule {
     intervals_ns: Recent<u64>,
     // Reader's clock when the frame was found, less the server's when it was stamped.
     delays_ns: Recent<i64>,
+    policy: Policy,
 }
 
 /// The last few of something.
@@ -75,6 +89,13 @@ impl Schedule {
             schedule.push(frame_period_ns);
         }
         schedule
+    }
+
+    /// The same schedule by another policy.
+    #[must_use]
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.policy = policy;
+        self
     }
 
     /// A frame with this timestamp was found at `now_ns`, `frames` after the one found before (1 = none skipped).

@@ -257,20 +257,21 @@ impl Model {
     }
 }
 
-/// A turn as `next_event` takes it.
+/// A step as `next_event` takes it.
 fn turn(stream: &mut FrameStream, now_ns: u64) -> Expected {
-    match stream.turn(now_ns) {
-        Turn::Frame(snapshot, skipped) => Expected::Frame(snapshot.id().get(), skipped),
-        Turn::Status(status) => {
+    match stream.step(now_ns) {
+        Step::Frame(snapshot, skipped) => Expected::Frame(snapshot.id().get(), skipped),
+        Step::Status(status) => {
             let name = status.name();
             stream.told = Some(status);
             Expected::Status(name)
         }
-        Turn::Nap(nap) if stream.open.is_some() && !nap.is_zero() => {
-            assert!(nap <= Duration::from_millis(100), "{nap:?}");
+        Step::Later(at_ns) if stream.open.is_some() => {
+            assert!((now_ns + 1..=now_ns + 100 * MS).contains(&at_ns), "{at_ns} at {now_ns}");
             Expected::SleepAWhile
         }
-        Turn::Nap(nap) => Expected::Sleep(nap.as_nanos() as u64),
+        Step::Later(at_ns) => Expected::Sleep(at_ns - now_ns),
+        Step::Again => Expected::Sleep(0),
     }
 }
 
