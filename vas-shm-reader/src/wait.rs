@@ -1,24 +1,33 @@
 //! When to look again: polling that sleeps through the time in which no frame can come.
 //!
 //! A camera is nearly regular. The next frame cannot come much before the last one plus the shortest of the recent intervals,
-//! so the schedule sleeps until shortly before that moment and then looks often; the longer nothing comes, the more seldom.
-//! Both are taken from the frames' own timestamps, not from when they were found: a frame that was found late must not make the
+//! so the schedule sleeps until shortly before that moment and then looks often; the longer nothing comes, the more seldom. How
+//! far the recent intervals lie apart is the camera's jitter: where there is hardly any, fewer looks find the frame as soon.
+//! All is taken from the frames' own timestamps, not from when they were found: a frame that was found late must not make the
 //! next ones late too. The server's clock may be another than the reader's (a container's time namespace), so a timestamp is
 //! brought to the reader's clock by the shortest of the recent delays, whatever that is.
-//! It is a pure function of what was seen; the sleeping itself is done by [`crate::FrameStream`].
+//! It is a pure function of what was seen, in whole nanoseconds, so that `tests/schedule.txt` holds a port to another language to the
+//! same answers; the sleeping itself is done by [`crate::FrameStream`]. What the policies cost: `cargo xtask bench --waiting`.
 
 use std::time::Duration;
 
 /// Frames that are remembered.
 const REMEMBERED: usize = 8;
+/// Intervals that must be known before their spread says anything.
+const ENOUGH: usize = 4;
 /// Longer intervals are pauses.
 const LONGEST_INTERVAL_NS: u64 = 1_000_000_000;
 /// No nap is longer: the state, the heartbeat and the file's name want to be looked at too.
 const LONGEST_NAP_NS: u64 = 100_000_000;
-/// How long before the earliest expected moment the looking begins.
+/// How long before the earliest expected moment the looking begins: at most, and where there is no jitter. The kernel wakes a thread
+/// some 60 us later than it was asked to.
 const MARGIN_NS: u64 = 500_000;
-/// Between two looks while a frame is due. The kernel adds its timer slack of about 50 us.
+const LEAST_MARGIN_NS: u64 = 150_000;
+/// How much after the expected moment who saves wake-ups looks: a look a hair too early costs a whole nap more.
+const ECONOMY_LATE_NS: u64 = 100_000;
+/// Between two looks while a frame is due: at most, and where there is no jitter. The kernel adds its timer slack of about 50 us.
 const DUE_NAP_NS: u64 = 100_000;
+const LEAST_DUE_NAP_NS: u64 = 10_000;
 /// How long a frame counts as due.
 const DUE_NS: u64 = 4_000_000;
 /// Between two looks when a frame is late, or nothing is known yet.
@@ -32,12 +41,13 @@ const LONG_NAP_NS: u64 = 5_000_000;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Policy {
-    /// Looks without a pause while a frame is due: found within a microsecond or so, at some percent of a processor for each camera.
+    /// Looks without a pause while a frame is due, for at most an eighth of the camera's interval: found within microseconds, at some
+    /// percent of a processor for each camera. For one camera a thread.
     LowLatency,
-    /// Looks often while a frame is due.
+    /// Looks often while a frame is due, the oftener the more regular the camera is.
     #[default]
     Balanced,
-    /// Looks when the frame should be there, and again after a millisecond or more: few wake-ups, a frame a little later.
+    /// Looks when the frame should be there, and then every millisecond: the fewest wake-ups, a frame a little later.
     Economy,
 }
 
@@ -78,6 +88,10 @@ impl<T: Copy + Ord> Recent<T> {
     fn least(&self) -> Option<T> {
         self.values[..self.filled].iter().min().copied()
     }
+
+    fn most(&self) -> Option<T> {
+        self.values[..self.filled].iter().max().copied()
+    }
 }
 
 impl Schedule {
@@ -113,26 +127,75 @@ impl Schedule {
         self.intervals_ns.push(interval_ns.min(LONGEST_INTERVAL_NS));
     }
 
-    /// How long to sleep before the next look, when a look at `now_ns` found nothing.
+    /// How long to sleep before the next look, when a look at `now_ns` found nothing. Zero: look again at once.
     #[must_use]
     pub fn nap(&self, now_ns: u64) -> Duration {
         let last_ns = match (self.last_timestamp_ns, self.delays_ns.least()) {
             (Some(timestamp), Some(delay)) => Some(timestamp.wrapping_add(delay as u64)),
             _ => None,
         };
-        let nap_ns = match (last_ns, self.intervals_ns.least()) {
-            (Some(last), Some(shortest)) => {
-                let due = last.saturating_add(shortest).saturating_sub(MARGIN_NS);
-                match now_ns.checked_sub(due) {
-                    None => (due - now_ns).min(LONGEST_NAP_NS),
-                    Some(over) if over < DUE_NS => DUE_NAP_NS,
-                    Some(over) if over < LATE_NS => LATE_NAP_NS,
-                    Some(_) => LONG_NAP_NS,
+        let nap_ns = match (last_ns, self.intervals_ns.least(), self.intervals_ns.most()) {
+            (Some(last), Some(shortest), Some(longest)) => {
+                let rhythm = Rhythm { shortest, longest, is_known: self.intervals_ns.filled >= ENOUGH };
+                let due_ns = last.saturating_add(rhythm.begin_ns(self.policy));
+                match now_ns.checked_sub(due_ns) {
+                    None => (due_ns - now_ns).min(LONGEST_NAP_NS),
+                    Some(over_ns) => rhythm.nap_ns(self.policy, over_ns),
                 }
             }
             _ => LATE_NAP_NS,
         };
         Duration::from_nanos(nap_ns)
+    }
+}
+
+/// What the recent intervals say.
+#[derive(Clone, Copy)]
+struct Rhythm {
+    shortest: u64,
+    longest: u64,
+    /// Whether there were enough of them to speak of a spread.
+    is_known: bool,
+}
+
+impl Rhythm {
+    fn spread_ns(self) -> u64 {
+        self.longest - self.shortest
+    }
+
+    /// From the last frame to the first look for the next.
+    fn begin_ns(self, policy: Policy) -> u64 {
+        let margin_ns = match policy {
+            _ if !self.is_known => MARGIN_NS,
+            Policy::LowLatency => LEAST_MARGIN_NS,
+            Policy::Balanced => (self.spread_ns() / 2).clamp(LEAST_MARGIN_NS, MARGIN_NS),
+            // Where the frame should be: three quarters through the spread, and a little later than early.
+            Policy::Economy => {
+                return self.shortest.saturating_add(self.spread_ns() / 4 * 3 + ECONOMY_LATE_NS);
+            }
+        };
+        self.shortest.saturating_sub(margin_ns)
+    }
+
+    /// Between two looks, so long after the first.
+    fn nap_ns(self, policy: Policy, over_ns: u64) -> u64 {
+        match policy {
+            Policy::LowLatency if over_ns < self.spin_ns() => 0,
+            Policy::Economy if over_ns < LATE_NS => LATE_NAP_NS,
+            Policy::LowLatency | Policy::Balanced if over_ns < DUE_NS => self.due_nap_ns(),
+            _ if over_ns < LATE_NS => LATE_NAP_NS,
+            _ => LONG_NAP_NS,
+        }
+    }
+
+    fn due_nap_ns(self) -> u64 {
+        if self.is_known { (self.spread_ns() / 16).clamp(LEAST_DUE_NAP_NS, DUE_NAP_NS) } else { DUE_NAP_NS }
+    }
+
+    /// How long a reader that wants no latency looks without a pause: through the spread and twice the margin, but never for more than
+    /// an eighth of the interval, whatever the header or the camera says.
+    fn spin_ns(self) -> u64 {
+        self.spread_ns().saturating_add(2 * MARGIN_NS).min(self.shortest / 8)
     }
 }
 
@@ -190,7 +253,59 @@ mod tests {
         assert_eq!(schedule.nap(now), Duration::from_micros(9_500));
         stamped += 40 * MS;
         now = found(&mut schedule, stamped, 0, 1);
-        assert_eq!(schedule.nap(now), Duration::from_micros(39_500));
+        // Eight of 40 ms: there is no jitter any more, and so less of a margin.
+        assert_eq!(schedule.nap(now), Duration::from_micros(39_850));
+    }
+
+    /// A schedule after eight intervals, half of them of 39 ms and half of 41, and its last frame at 0.
+    fn unsteady(policy: Policy) -> (Schedule, u64) {
+        let mut schedule = Schedule::default().policy(policy);
+        let mut stamped = 0;
+        let mut now = found(&mut schedule, stamped, 0, 1);
+        for interval in [39, 41, 39, 41, 39, 41, 39, 41] {
+            stamped += interval * MS;
+            now = found(&mut schedule, stamped, 0, 1);
+        }
+        (schedule, now)
+    }
+
+    #[test]
+    fn the_more_the_intervals_differ_the_earlier_it_looks_and_the_longer_between_looks() {
+        let (schedule, now) = unsteady(Policy::Balanced);
+        assert_eq!(schedule.nap(now), Duration::from_micros(38_500));
+        assert_eq!(schedule.nap(now + 39 * MS), Duration::from_micros(100));
+        let mut steady = Schedule::default();
+        let now = (0..9).map(|frame| found(&mut steady, frame * 40 * MS, 0, 1)).last().unwrap();
+        assert_eq!(steady.nap(now), Duration::from_micros(39_850));
+        assert_eq!(steady.nap(now + 40 * MS), Duration::from_micros(10));
+    }
+
+    #[test]
+    fn low_latency_looks_without_a_pause_while_a_frame_is_due_and_never_for_more_than_an_eighth_of_the_interval()
+     {
+        let (schedule, now) = unsteady(Policy::LowLatency);
+        assert_eq!(schedule.nap(now), Duration::from_micros(38_850));
+        assert_eq!(schedule.nap(now + 38_850_000), Duration::ZERO);
+        // The spread of 2 ms and twice the margin.
+        assert_eq!(schedule.nap(now + 38_850_000 + 3 * MS - 1), Duration::ZERO);
+        assert_eq!(schedule.nap(now + 38_850_000 + 3 * MS), Duration::from_micros(100));
+        let mut wild = Schedule::default().policy(Policy::LowLatency);
+        let mut stamped = 0;
+        for interval in [10, 90, 10, 90, 10] {
+            stamped += interval * MS;
+            found(&mut wild, stamped, 0, 1);
+        }
+        let begun = stamped + OFFSET + DELAY + 10 * MS - LEAST_MARGIN_NS;
+        assert_eq!(wild.nap(begun + 10 * MS / 8 - 1), Duration::ZERO);
+        assert!(!wild.nap(begun + 10 * MS / 8).is_zero());
+    }
+
+    #[test]
+    fn economy_looks_once_where_the_frame_should_be_and_then_every_millisecond() {
+        let (schedule, now) = unsteady(Policy::Economy);
+        assert_eq!(schedule.nap(now), Duration::from_micros(40_600));
+        assert_eq!(schedule.nap(now + 40_600_000), Duration::from_millis(1));
+        assert_eq!(schedule.nap(now + 40_600_000 + LATE_NS), Duration::from_nanos(LONG_NAP_NS));
     }
 
     #[test]

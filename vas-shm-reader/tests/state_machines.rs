@@ -2,7 +2,9 @@
 
 use proptest::prelude::*;
 use std::time::Duration;
-use vas_shm_reader::{HEARTBEAT_LIMIT_NS, Liveness, Observation, Schedule, State, Status, StreamFlags};
+use vas_shm_reader::{
+    HEARTBEAT_LIMIT_NS, Liveness, Observation, Policy, Schedule, State, Status, StreamFlags,
+};
 
 const MS: u64 = 1_000_000;
 const SECOND: u64 = 1000 * MS;
@@ -88,7 +90,7 @@ fn frame_came() -> impl Strategy<Value = FrameCame> {
 }
 
 /// What `wait.rs` promises, over all frames that ever came: (found at, stamped, counts for).
-fn nap_of(period_ns: u64, frames: &[(u64, u64, u64)], now_ns: u64) -> u64 {
+fn nap_of(policy: Policy, period_ns: u64, frames: &[(u64, u64, u64)], now_ns: u64) -> u64 {
     let mut intervals: Vec<u64> = Vec::new();
     if period_ns > 0 {
         intervals.push(period_ns);
@@ -99,13 +101,26 @@ fn nap_of(period_ns: u64, frames: &[(u64, u64, u64)], now_ns: u64) -> u64 {
     let delays: Vec<i128> =
         frames.iter().map(|&(found, stamped, _)| i128::from(found) - i128::from(stamped)).collect();
     let (Some(shortest), Some(delay)) = (last_eight(&intervals), last_eight(&delays)) else { return MS };
+    let recent: Vec<i128> = intervals.iter().rev().take(8).copied().collect();
+    let spread = recent.iter().max().expect("there is one") - shortest;
+    // Of fewer than four intervals nobody can say how far they lie apart.
+    let spread_known = (recent.len() >= 4).then_some(spread);
+    let begins = match (policy, spread_known) {
+        (_, None) => -500_000,
+        (Policy::LowLatency, Some(_)) => -150_000,
+        (Policy::Economy, Some(spread)) => spread / 4 * 3 + 100_000,
+        (_, Some(spread)) => -(spread / 2).clamp(150_000, 500_000),
+    };
+    let often = spread_known.map_or(100_000, |spread| (spread / 16).clamp(10_000, 100_000)) as u64;
     let stamped = i128::from(frames.last().expect("a delay is a frame's").1);
-    let until_due = stamped + delay + shortest - 500_000 - i128::from(now_ns);
-    match until_due {
-        1.. => until_due.min(i128::from(100 * MS)) as u64,
+    let until_due = stamped + delay + (shortest + begins).max(0) - i128::from(now_ns);
+    match (until_due, policy) {
+        (1.., _) => until_due.min(i128::from(100 * MS)) as u64,
+        (_, Policy::LowLatency) if -until_due < (spread + i128::from(MS)).min(shortest / 8) => 0,
+        (-99_999_999..=0, Policy::Economy) => MS,
         // Due for 4 ms, late until 100 ms have passed.
-        -3_999_999..=0 => 100_000,
-        -99_999_999..=-4_000_000 => MS,
+        (-3_999_999..=0, _) => often,
+        (-99_999_999..=-4_000_000, _) => MS,
         _ => 5 * MS,
     }
 }
@@ -145,12 +160,13 @@ proptest! {
     // The machine forgets, the model does not. Proves HOLD-5 and CLOCK-3.
     #[test]
     fn the_schedule_sleeps_as_all_frames_that_ever_came_say(
+        policy in prop_oneof![Just(Policy::LowLatency), Just(Policy::Balanced), Just(Policy::Economy)],
         period_ns in prop_oneof![Just(0), Just(40 * MS), 0..3 * SECOND, any::<u64>()],
         // The server's clock against the reader's: another boot, another time namespace.
         clocks_apart_ns in prop_oneof![Just(0), 0..1_000_000 * SECOND],
         came in prop::collection::vec(frame_came(), 0..30),
     ) {
-        let mut schedule = Schedule::new(period_ns);
+        let mut schedule = Schedule::new(period_ns).policy(policy);
         let mut frames: Vec<(u64, u64, u64)> = Vec::new();
         let mut stamped_ns = SECOND;
         prop_assert_eq!(schedule.nap(5), Duration::from_nanos(MS));
@@ -162,7 +178,7 @@ proptest! {
             frames.push((found_ns, stamped_ns, counts));
             let now_ns = found_ns + look_after_ns;
             let nap = schedule.nap(now_ns);
-            prop_assert_eq!(nap, Duration::from_nanos(nap_of(period_ns, &frames, now_ns)), "{:?}", frames);
+            prop_assert_eq!(nap, Duration::from_nanos(nap_of(policy, period_ns, &frames, now_ns)), "{:?}", frames);
         }
     }
 
