@@ -30,6 +30,12 @@ impl<'r> Frame<'r> {
         self.snapshot
     }
 
+    /// For what does the check itself.
+    #[cfg(feature = "convert")]
+    pub(crate) fn raw(&self) -> RawNv12<'r> {
+        self.raw
+    }
+
     /// The frame's number. Rises by one per exported frame; comparable inside one generation only.
     #[must_use]
     pub fn id(&self) -> FrameId {

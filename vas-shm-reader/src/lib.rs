@@ -36,6 +36,7 @@
 //! | [`Policy`], [`Canceller`] | what waiting costs; how it is ended |
 //! | [`open`], [`Reader`] | one pair of files, without waiting: for loops of one's own |
 //! | [`Frame`] | one frame, by reference: [`Frame::with`], [`Frame::copy_to`], [`Frame::is_intact`] |
+#![cfg_attr(feature = "convert", doc = "| [`convert`] | frames as RGB, BGR, RGBA, BGRA or grey |")]
 //! | [`cameras`] | which cameras are there |
 //! | [`Liveness`], [`Schedule`] | the rules behind the stream, as pure state machines |
 //!
@@ -47,6 +48,8 @@
 compile_error!("the format is for 64-bit little-endian machines (PROTOCOL.md)");
 
 mod clock;
+#[cfg(feature = "convert")]
+pub mod convert;
 mod error;
 mod frame;
 mod held;

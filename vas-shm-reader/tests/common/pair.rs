@@ -110,13 +110,18 @@ impl Pair {
 
     /// Publishes a frame whose bytes are all `value`.
     pub fn publish(&self, id: u64, value: u8) {
+        self.publish_bytes(id, &vec![value; self.header.picture.data_size() as usize]);
+    }
+
+    /// Publishes a frame of these bytes, padding included.
+    pub fn publish_bytes(&self, id: u64, pixels: &[u8]) {
         self.claim(id);
         let slot = FrameId::new(id).expect("not 0").slot(self.header.slots);
         let size = PairSize::new(&self.header.picture, self.header.slots);
-        let pixels = vec![value; self.header.picture.data_size() as usize];
-        self.data.write_all_at(&pixels, size.slot_bytes * slot.get() as u64).expect("pwrite");
+        assert_eq!(pixels.len() as u64, self.header.picture.data_size());
+        self.data.write_all_at(pixels, size.slot_bytes * slot.get() as u64).expect("pwrite");
         self.store(Word64::slot_timestamp_ns(slot), id.wrapping_mul(1000));
-        self.store(Word64::slot_flags(slot), u64::from(value == 13));
+        self.store(Word64::slot_flags(slot), u64::from(pixels.iter().all(|&byte| byte == 13)));
         self.store(Word64::slot_frame_id(slot), id);
         self.store(Word64::FRAME_ID, id);
     }
