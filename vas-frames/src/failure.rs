@@ -30,7 +30,7 @@ pub(crate) enum Failure {
     #[error("encode {}: {error}", .path.display())]
     Encode { path: PathBuf, error: image::ImageError },
     #[error("convert the picture to RGB: {error}")]
-    Convert { error: yuv::YuvError },
+    Convert { error: vas_shm_reader::convert::ConvertError },
     #[error("write to standard output: {0}")]
     Stdout(#[from] io::Error),
 }

@@ -281,7 +281,7 @@ fn decode(name: &str, raw: &Raw, context: Context) -> String {
         "color_range" => ColorRange::from_byte(code_point).name().to_owned(),
         "color_primaries" => color::primaries_name(code_point).to_owned(),
         "color_transfer" => color::transfer_name(code_point).to_owned(),
-        "color_matrix" => color::matrix_name(code_point).to_owned(),
+        "color_matrix" => vas_shm_reader::convert::matrix_name(code_point).to_owned(),
         "frame_period_ns" => match human::frames_per_second(number) {
             None => "unknown".to_owned(),
             Some(fps) => format!("{}, {fps} frames a second", human::duration(Duration::from_nanos(number))),

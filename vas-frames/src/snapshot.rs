@@ -1,7 +1,6 @@
 //! `snapshot`: the newest frame as a picture file.
 
 use crate::cli::{CameraArgument, OwnerArgument, seconds};
-use crate::color::Conversion;
 use crate::failure::Failure;
 use crate::human;
 use crate::watch::no_frame;
@@ -12,8 +11,8 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use vas_shm_reader::{Color, Event, Frame, FrameStream, Mode, Nv12, Overwritten, Reader, StreamStatus};
-use yuv::{YuvBiPlanarImage, YuvConversionMode, yuv_nv12_to_rgb};
+use vas_shm_reader::convert::{Conversion, ConvertError, Converter, Picture, PixelLayout};
+use vas_shm_reader::{Event, Frame, FrameStream, Mode, Reader, StreamStatus};
 
 /// Of JPEG, 1 to 100.
 const JPEG_QUALITY: u8 = 90;
@@ -44,13 +43,11 @@ enum Format {
     Jpeg,
 }
 
-/// A private copy of a frame.
+/// A frame's picture and what is told of it.
 #[derive(Debug)]
-struct Picture {
-    geometry: Nv12,
-    color: Color,
-    /// NV12 without stride padding.
-    packed: Vec<u8>,
+struct Taken {
+    rgb: Picture,
+    conversion: Conversion,
     frame_id: u64,
     age: Duration,
     is_damaged: bool,
@@ -61,29 +58,27 @@ pub(crate) fn run(base: &Path, arguments: &Arguments, out: &mut dyn Write) -> Re
     let path = &arguments.output;
     let format = Format::of(path)?;
     let stream = FrameStream::new(base, camera).mode(Mode::Latest).options(arguments.owner.options());
-    let picture = take(stream, arguments)?;
-    let conversion = Conversion::choose(picture.color, picture.geometry.height());
-    let rgb = to_rgb(&picture.geometry, &picture.packed, &conversion)?;
-    let encoded = encode(&rgb, &picture.geometry, format)
-        .map_err(|error| Failure::Encode { path: path.clone(), error })?;
+    let taken = take(stream, arguments)?;
+    let encoded =
+        encode(&taken.rgb, format).map_err(|error| Failure::Encode { path: path.clone(), error })?;
     write_whole(path, &encoded).map_err(|error| Failure::Picture { path: path.clone(), error })?;
     writeln!(
         out,
         "wrote {}: {}x{}, {}, camera {camera} frame {}{}, {} old, {}",
         path.display(),
-        picture.geometry.width(),
-        picture.geometry.height(),
+        taken.rgb.width,
+        taken.rgb.height,
         human::bytes(encoded.len() as u64),
-        picture.frame_id,
-        if picture.is_damaged { " (damaged)" } else { "" },
-        human::duration(picture.age),
-        conversion.describe(),
+        taken.frame_id,
+        if taken.is_damaged { " (damaged)" } else { "" },
+        human::duration(taken.age),
+        taken.conversion,
     )?;
     Ok(())
 }
 
-/// Waits for a frame that can be copied whole. A frame that is overwritten meanwhile is followed by a newer one.
-fn take(mut stream: FrameStream, arguments: &Arguments) -> Result<Picture, Failure> {
+/// Waits for a frame that can be converted whole. A frame that is overwritten meanwhile is followed by a newer one.
+fn take(mut stream: FrameStream, arguments: &Arguments) -> Result<Taken, Failure> {
     let began = Instant::now();
     let mut last: Option<StreamStatus> = None;
     loop {
@@ -92,8 +87,8 @@ fn take(mut stream: FrameStream, arguments: &Arguments) -> Result<Picture, Failu
         let event = stream.next_event(tick);
         match event {
             Event::Frame(frame) => {
-                if let Ok(picture) = copy(&frame) {
-                    return Ok(picture);
+                if let Some(taken) = convert(&frame)? {
+                    return Ok(taken);
                 }
             }
             Event::Status(StreamStatus::Refused(why)) => return Err(Failure::Refused(why)),
@@ -102,8 +97,8 @@ fn take(mut stream: FrameStream, arguments: &Arguments) -> Result<Picture, Failu
         }
         if arguments.old {
             let standing = stream.reader().and_then(Reader::last_picture);
-            if let Some(Ok(picture)) = standing.map(|frame| copy(&frame)) {
-                return Ok(picture);
+            if let Some(taken) = standing.map(|frame| convert(&frame)).transpose()?.flatten() {
+                return Ok(taken);
             }
         }
         if began.elapsed() >= arguments.timeout {
@@ -112,16 +107,22 @@ fn take(mut stream: FrameStream, arguments: &Arguments) -> Result<Picture, Failu
     }
 }
 
-fn copy(frame: &Frame<'_>) -> Result<Picture, Overwritten> {
-    let packed = frame.to_packed()?;
-    Ok(Picture {
-        geometry: *frame.picture(),
-        color: frame.color(),
-        packed,
+/// The frame in colours, `None` if it was overwritten meanwhile. A matrix that nothing converts is converted by the rule for
+/// those that are not said, and the line that is printed says so: an operator wants to see what the camera sees.
+fn convert(frame: &Frame<'_>) -> Result<Option<Taken>, Failure> {
+    let conversion = frame.conversion();
+    let rgb = match Converter::new().with_conversion(conversion).to_picture(frame, PixelLayout::Rgb) {
+        Ok(rgb) => rgb,
+        Err(ConvertError::Overwritten(_)) => return Ok(None),
+        Err(error) => return Err(Failure::Convert { error }),
+    };
+    Ok(Some(Taken {
+        rgb,
+        conversion,
         frame_id: frame.id().get(),
         age: frame.age(),
         is_damaged: frame.is_damaged(),
-    })
+    }))
 }
 
 impl Format {
@@ -135,28 +136,9 @@ impl Format {
     }
 }
 
-/// Packed NV12 to packed RGB, rows without padding.
-fn to_rgb(geometry: &Nv12, packed: &[u8], conversion: &Conversion) -> Result<Vec<u8>, Failure> {
-    let (width, height) = (geometry.width(), geometry.height());
-    let (luma, chroma) = packed.split_at(width as usize * height as usize);
-    let image = YuvBiPlanarImage {
-        y_plane: luma,
-        y_stride: width,
-        uv_plane: chroma,
-        uv_stride: geometry.chroma_row_bytes(),
-        width,
-        height,
-    };
-    let rgb_stride = width * 3;
-    let mut rgb = vec![0; rgb_stride as usize * height as usize];
-    let Conversion { matrix, range, .. } = *conversion;
-    yuv_nv12_to_rgb(&image, &mut rgb, rgb_stride, range, matrix, YuvConversionMode::Balanced)
-        .map_err(|error| Failure::Convert { error })?;
-    Ok(rgb)
-}
-
-fn encode(rgb: &[u8], geometry: &Nv12, format: Format) -> image::ImageResult<Vec<u8>> {
-    let (width, height) = (geometry.width(), geometry.height());
+fn encode(rgb: &Picture, format: Format) -> image::ImageResult<Vec<u8>> {
+    let Picture { width, height, bytes: rgb, .. } = rgb;
+    let (width, height) = (*width, *height);
     let mut encoded = Vec::new();
     match format {
         Format::Png => {
@@ -198,29 +180,6 @@ fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
 mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
-    use vas_shm_reader::ColorRange;
-
-    fn convert(width: u32, height: u32, luma: u8, cb: u8, cr: u8) -> Vec<u8> {
-        let geometry = Nv12::for_picture(width, height).expect("a picture");
-        let mut packed = vec![luma; width as usize * height as usize];
-        packed.resize(geometry.packed_size() as usize, cb);
-        packed[(width * height) as usize..].iter_mut().skip(1).step_by(2).for_each(|byte| *byte = cr);
-        let color = Color { range: ColorRange::Limited, matrix: 6, ..Color::UNSPECIFIED };
-        to_rgb(&geometry, &packed, &Conversion::choose(color, height)).expect("it converts")
-    }
-
-    #[test]
-    fn odd_sizes_have_the_colour_to_their_last_column_and_row() {
-        // Red of the BT.601 colour bars.
-        for (width, height) in [(1, 1), (1, 2), (2, 1), (3, 3), (33, 5), (641, 479)] {
-            let rgb = convert(width, height, 81, 90, 240);
-            assert_eq!(rgb.len(), (width * height * 3) as usize);
-            for (at, pixel) in rgb.chunks_exact(3).enumerate() {
-                let near = pixel.iter().zip([254, 0, 0]).all(|(&found, wanted)| found.abs_diff(wanted) <= 2);
-                assert!(near, "{width}x{height}, pixel {at}: {pixel:?}");
-            }
-        }
-    }
 
     #[test]
     fn the_format_is_the_end_of_the_name_in_any_case() {
