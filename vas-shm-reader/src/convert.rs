@@ -1,4 +1,4 @@
-//! Frames as RGB, BGR, RGBA, BGRA or grey (feature `convert`).
+//! Frames as RGB, BGR, RGBA, BGRA or grey (feature `convert`), and as a model's input (feature `resize`).
 //!
 //! Whatever the camera says of its range and matrix is honoured; what it does not say is decided by the rules of
 //! [`Conversion::choose`]. The picture is converted straight from shared memory, and every function here ends with the check
@@ -27,6 +27,10 @@
 //! | a picture in memory of its own | [`Frame::to_rgb`], [`Frame::to_bgr`], [`Frame::to_rgba`], [`Frame::to_bgra`], [`Frame::to_gray`] |
 //! | a picture in your memory, with your distance between rows | [`Frame::convert_to`] |
 //! | picture after picture without an allocation | [`Converter::convert`] |
+#![cfg_attr(
+    feature = "resize",
+    doc = "| a model's input, and the way back for its boxes | [`Converter::fit`] |"
+)]
 //! | to convert what was copied before with [`Frame::copy_to`] | [`Converter::convert_packed`] |
 //!
 //! Each chroma sample is repeated for its two by two pixels, as PROTOCOL.md has it. How near that is to the exact
@@ -34,8 +38,12 @@
 
 mod bands;
 mod color;
+#[cfg(feature = "resize")]
+mod fit;
 
 pub use color::{Conversion, Matrix, matrix_name};
+#[cfg(feature = "resize")]
+pub use fit::{Filter, Fit, ModelInput, Placement};
 
 use crate::error::Overwritten;
 use crate::frame::Frame;
@@ -154,6 +162,15 @@ pub enum ConvertError {
         /// [`Nv12::packed_size`].
         need: u64,
     },
+    /// A model's input has no pixel, or too many; nothing was written.
+    #[cfg(feature = "resize")]
+    #[error("a model's input has 1 to 16384 pixels a side, not {width}x{height}")]
+    InputSize {
+        /// Pixels in a row that were asked for.
+        width: u32,
+        /// Rows that were asked for.
+        height: u32,
+    },
     /// The camera names a matrix whose colours would come out wrong; nothing was written. Grey needs no matrix, and
     /// [`Converter::with_conversion`] takes one of the caller's choice.
     #[error(
@@ -238,6 +255,8 @@ impl<'o> Target<'o> {
 pub struct Converter {
     conversion: Option<Conversion>,
     band: Vec<u8>,
+    #[cfg(feature = "resize")]
+    fit: fit::Buffers,
 }
 
 impl Converter {

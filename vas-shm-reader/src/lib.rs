@@ -36,7 +36,10 @@
 //! | [`Policy`], [`Canceller`] | what waiting costs; how it is ended |
 //! | [`open`], [`Reader`] | one pair of files, without waiting: for loops of one's own |
 //! | [`Frame`] | one frame, by reference: [`Frame::with`], [`Frame::copy_to`], [`Frame::is_intact`] |
-#![cfg_attr(feature = "convert", doc = "| [`convert`] | frames as RGB, BGR, RGBA, BGRA or grey |")]
+#![cfg_attr(
+    feature = "convert",
+    doc = "| [`convert`] | frames as RGB, BGR, RGBA, BGRA or grey, and as a model's input |"
+)]
 //! | [`cameras`] | which cameras are there |
 //! | [`Liveness`], [`Schedule`] | the rules behind the stream, as pure state machines |
 //!
