@@ -11,6 +11,7 @@
 //! | [`camera`] | our RTSP camera, GStreamer's, and a host that never answers |
 //! | [`server`] | `vas-ingest` |
 //! | [`reader`] | `vas-frames` |
+//! | [`follow`] | what a reader in any language has to bear |
 //! | [`relay`] | a way to a camera that is listened to, and that loses UDP |
 //! | [`clips`] | clips, and what the `ffmpeg` program decodes from them |
 //! | [`compare`] | whether what a reader got is what was played |
@@ -22,6 +23,7 @@ pub mod attempt;
 pub mod camera;
 pub mod clips;
 pub mod compare;
+pub mod follow;
 pub mod mount;
 pub mod pattern;
 pub mod process;

@@ -16,9 +16,11 @@ pub struct Frame {
     pub frame_id: u64,
     /// CLOCK_MONOTONIC when the server had it decoded.
     pub timestamp_ns: u64,
-    /// CLOCK_MONOTONIC when the reader found it.
+    /// CLOCK_MONOTONIC when the reader found it; 0 from readers that do not tell.
+    #[serde(default)]
     pub found_ns: u64,
-    /// From before the reader's first look for the camera's files until it found this frame.
+    /// From before the reader's first look for the camera's files until it found this frame; as above.
+    #[serde(default)]
     pub since_start_ns: u64,
     /// Frames before it that the reader did not see.
     pub skipped: u64,
@@ -62,7 +64,7 @@ pub fn run(scene: &Scene, arguments: &[&str]) -> Ended {
     Process::run("vas-frames", &mut command(scene, arguments))
 }
 
-/// A running `vas-frames watch`.
+/// A running `vas-frames watch`, or another program that prints what it prints.
 #[derive(Debug)]
 pub struct Watch {
     process: Process,
@@ -74,7 +76,13 @@ impl Watch {
     #[must_use]
     pub fn start(scene: &Scene, camera: &str) -> Self {
         let mut command = command(scene, &["watch", camera, "--json", "--hash", "md5"]);
-        Self { process: Process::start(&format!("vas-frames watch {camera}"), &mut command), next: 0 }
+        Self::of(&format!("vas-frames watch {camera}"), &mut command)
+    }
+
+    /// Starts a program that prints the same lines.
+    #[must_use]
+    pub fn of(name: &str, command: &mut Command) -> Self {
+        Self { process: Process::start(name, command), next: 0 }
     }
 
     /// The next line, waited for; `None` when the watch has ended.

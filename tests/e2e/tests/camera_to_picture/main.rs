@@ -5,6 +5,7 @@ mod clients;
 mod encrypted;
 mod export_off;
 mod gstreamer;
+mod languages;
 mod life;
 mod network;
 mod probe;
