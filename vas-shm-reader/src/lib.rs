@@ -33,6 +33,7 @@
 //! | [`FrameStream`] | the reader most people want: opens, waits, reopens after a restart, counts what it skipped |
 //! | [`FrameSet`] | several cameras in one loop |
 //! | [`HeldFrame`] | a frame that outlives the stream's next call, for threads and other languages |
+//! | `AsyncFrames` | the same for asynchronous programs (feature `async`) |
 //! | [`Policy`], [`Canceller`] | what waiting costs; how it is ended |
 //! | [`open`], [`Reader`] | one pair of files, without waiting: for loops of one's own |
 //! | [`Frame`] | one frame, by reference: [`Frame::with`], [`Frame::copy_to`], [`Frame::is_intact`] |
@@ -50,6 +51,8 @@
 #[cfg(not(all(target_pointer_width = "64", target_endian = "little")))]
 compile_error!("the format is for 64-bit little-endian machines (PROTOCOL.md)");
 
+#[cfg(feature = "async")]
+mod async_frames;
 mod clock;
 #[cfg(feature = "convert")]
 pub mod convert;
@@ -64,6 +67,8 @@ mod set;
 mod stream;
 mod wait;
 
+#[cfg(feature = "async")]
+pub use async_frames::{AsyncEvent, AsyncFrames};
 pub use clock::monotonic_ns;
 pub use error::{Absent, CopyError, OsError, Overwritten, Refused};
 pub use frame::Frame;
