@@ -292,7 +292,7 @@ fn valgrind(workspace: &Workspace, quick: bool, shared_memory: &Path) -> Outcome
     let files = base.join("front/frame.meta");
     run::wait_for(FILES_LIMIT, || files.exists().then_some(()))
         .ok_or_else(|| Failure::new(format!("vas-e2e-writer made no {}", files.display())))?;
-    for example in ["ten_lines", "snapshot"] {
+    for example in ["ten_lines", "grab"] {
         let program = compile(format!("bindings/c/examples/{example}.c").into(), example)?;
         let mut command = under(&program);
         command.arg("front").arg(&base).stdout(Stdio::null());

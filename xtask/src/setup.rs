@@ -147,6 +147,20 @@ const NEEDS: &[Need] = &[
         packages: Packages::Named(&["gcc", "g++", "clang", "libc6-dev"]),
     },
     Need {
+        what: "CMake",
+        why: "installs the C reader, and finds it again, as somebody's project would",
+        level: Level::Test,
+        is_met: || run::which("cmake").is_some(),
+        packages: Packages::Named(&["cmake"]),
+    },
+    Need {
+        what: "OpenCV's headers for images",
+        why: "build the C++ example; core and imgproc alone, since all of OpenCV takes half a gigabyte",
+        level: Level::Test,
+        is_met: || any_file(&["/usr/include/opencv4/opencv2/imgproc.hpp"]),
+        packages: Packages::Named(&["libopencv-imgproc-dev"]),
+    },
+    Need {
         what: "valgrind",
         why: "looks at every access of the C reader, and at what it leaves allocated; counts what the export costs a frame",
         level: Level::Sanitize,

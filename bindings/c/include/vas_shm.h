@@ -927,19 +927,12 @@ static inline void vas_shm_liveness_start(struct vas_shm_liveness *liveness, con
     liveness->name_due_at_ns_ = now_ns + VAS_SHM_NAME_CHECK_NS;
 }
 
-/*
- * Looks how the server is, in the order of LIVE-2, and says it as LIVE-6 does. To be called whenever nothing new comes, as often
- * as one polls: it loads words, and about every 100 ms while nothing comes it asks for the name (one system call).
- *
- * liveness->is_current tells whether the newest frame may be shown as the present one (LIVE-1): something has changed since the
- * opening, and the server has neither gone nor left the pair. For which statuses a pair is to be left, see vas_shm_must_leave.
- */
-static inline enum vas_shm_liveness_status vas_shm_liveness_look(struct vas_shm_liveness *liveness,
-                                                                 const struct vas_shm_reader *reader, uint64_t now_ns)
+/* What the words say, in the order of LIVE-2 and without the name: the first half of vas_shm_liveness_look. */
+static inline enum vas_shm_liveness_status vas_shm_liveness_words_(struct vas_shm_liveness *liveness,
+                                                                   const struct vas_shm_reader *reader, uint64_t now_ns)
 {
     struct vas_shm_observation seen = vas_shm_observe(reader);
     bool has_new_frame = seen.frame_id != liveness->frame_id_;
-    enum vas_shm_liveness_status status;
     if (has_new_frame || seen.heartbeat_ns != liveness->heartbeat_ns_) { /* LIVE-4: compared with its earlier value only */
         liveness->has_changed_ = true;
         liveness->changed_at_ns_ = now_ns;
@@ -950,22 +943,31 @@ static inline enum vas_shm_liveness_status vas_shm_liveness_look(struct vas_shm_
         liveness->name_due_at_ns_ = now_ns + VAS_SHM_NAME_CHECK_NS;
 
     if (vas_shm_must_leave(liveness->status)) /* final (LIFE-6), and a name that was lost is not ours again */
-        status = liveness->status;
-    else if (seen.state == VAS_SHM_STATE_STOPPED)
-        status = VAS_SHM_LIVENESS_STOPPED;
-    else if (seen.state == VAS_SHM_STATE_REPLACED)
-        status = VAS_SHM_LIVENESS_REPLACED;
-    else if (now_ns > liveness->changed_at_ns_ && now_ns - liveness->changed_at_ns_ >= VAS_SHM_SERVER_GONE_NS)
-        status = VAS_SHM_LIVENESS_SERVER_GONE; /* LIVE-3 */
-    else if (!liveness->has_changed_)
-        status = VAS_SHM_LIVENESS_UNPROVEN; /* LIVE-1 */
-    else if (seen.state == VAS_SHM_STATE_STALLED)
-        status = VAS_SHM_LIVENESS_STALLED;
-    else if (seen.is_idle)
-        status = VAS_SHM_LIVENESS_IDLE;
-    else
-        status = VAS_SHM_LIVENESS_LIVE;
+        return liveness->status;
+    if (seen.state == VAS_SHM_STATE_STOPPED)
+        return VAS_SHM_LIVENESS_STOPPED;
+    if (seen.state == VAS_SHM_STATE_REPLACED)
+        return VAS_SHM_LIVENESS_REPLACED;
+    if (now_ns > liveness->changed_at_ns_ && now_ns - liveness->changed_at_ns_ >= VAS_SHM_SERVER_GONE_NS)
+        return VAS_SHM_LIVENESS_SERVER_GONE; /* LIVE-3 */
+    if (!liveness->has_changed_)
+        return VAS_SHM_LIVENESS_UNPROVEN; /* LIVE-1 */
+    if (seen.state == VAS_SHM_STATE_STALLED)
+        return VAS_SHM_LIVENESS_STALLED;
+    return seen.is_idle ? VAS_SHM_LIVENESS_IDLE : VAS_SHM_LIVENESS_LIVE;
+}
 
+/*
+ * Looks how the server is, in the order of LIVE-2, and says it as LIVE-6 does. To be called whenever nothing new comes, as often
+ * as one polls: it loads words, and about every 100 ms while nothing comes it asks for the name (one system call).
+ *
+ * liveness->is_current tells whether the newest frame may be shown as the present one (LIVE-1): something has changed since the
+ * opening, and the server has neither gone nor left the pair. For which statuses a pair is to be left, see vas_shm_must_leave.
+ */
+static inline enum vas_shm_liveness_status vas_shm_liveness_look(struct vas_shm_liveness *liveness,
+                                                                 const struct vas_shm_reader *reader, uint64_t now_ns)
+{
+    enum vas_shm_liveness_status status = vas_shm_liveness_words_(liveness, reader, now_ns);
     if (now_ns >= liveness->name_due_at_ns_ && !vas_shm_must_leave(status)) { /* LIVE-5 */
         liveness->name_due_at_ns_ = now_ns + VAS_SHM_NAME_CHECK_NS;
         if (!vas_shm_name_is_ours(reader))

@@ -46,7 +46,21 @@ pub const SANITIZED: Compiler = Compiler {
     options: &["-std=c11", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"],
 };
 
+/// OpenCV's own headers are not held to our warnings.
+pub const OPENCV: Compiler =
+    Compiler { program: "g++", options: &["-std=c++20", "-isystem", OPENCV_HEADERS] };
+const OPENCV_HEADERS: &str = "/usr/include/opencv4";
+
 impl Compiler {
+    /// Itself, if OpenCV is there too.
+    ///
+    /// # Errors
+    /// This machine has no such compiler, or no OpenCV for it.
+    pub fn has_opencv(self) -> Result<Self, Lacking> {
+        let header = Path::new(OPENCV_HEADERS).join("opencv2/imgproc.hpp");
+        if header.is_file() { self.is_there() } else { Err(format!("{} is not there", header.display())) }
+    }
+
     /// Itself, if it is there.
     ///
     /// # Errors

@@ -1,4 +1,5 @@
-//! The reader in C, written from PROTOCOL.md alone: every compiler, every conformance file, a live writer, a server that dies.
+//! The reader in C, written from PROTOCOL.md alone: every compiler, every conformance file, a live writer, a server that dies. What
+//! stands on it is in c_stream.rs.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -14,9 +15,6 @@ use vas_e2e::scene::Scene;
 use vas_e2e::{require, until};
 use vas_interop::compiler::{C11, CXX20, Compiler, GCC, SANITIZED, Workshop, repository};
 use vas_interop::harness;
-use vas_shm_writer::{
-    CameraId, Color, ColorRange, ExportWhen, Exporter, ExporterConfig, PictureFormat, Plane, Stamp,
-};
 
 /// The reader gives up before the test does.
 const READER_SECONDS: u64 = 150;
@@ -406,158 +404,4 @@ fn c_says_owner_group_and_mode_of_what_it_may_not_open() {
     // So that the scene can be removed.
     chmod(&scene.base(), 0o755);
     chmod(&camera, 0o755);
-}
-
-/// The formulas of section 5 in floating point, before rounding.
-fn rgb(kr: f64, kb: f64, is_full: bool, [y, cb, cr]: [u8; 3]) -> [f64; 3] {
-    let (y, cb, cr) = (f64::from(y), f64::from(cb), f64::from(cr));
-    let (y, b, r) = if is_full {
-        (y / 255.0, (cb - 128.0) / 255.0, (cr - 128.0) / 255.0)
-    } else {
-        ((y - 16.0) / 219.0, (cb - 128.0) / 224.0, (cr - 128.0) / 224.0)
-    };
-    let red = y + 2.0 * (1.0 - kr) * r;
-    let blue = y + 2.0 * (1.0 - kb) * b;
-    let green = (y - kr * red - kb * blue) / (1.0 - kr - kb);
-    [red, green, blue].map(|part| part.clamp(0.0, 1.0) * 255.0)
-}
-
-/// What the snapshot example makes of a picture: the pixels of its PPM. The server publishes the picture until it is taken.
-fn snapshot(program: &Path, format: PictureFormat, luma: &[u8], chroma: &[u8]) -> Vec<u8> {
-    let scene = Scene::new();
-    let exporter =
-        Exporter::start(ExporterConfig::new(scene.base()).when(ExportWhen::Always)).expect("export");
-    let mut camera = exporter.camera(CameraId::new("front").expect("an id")).expect("a camera");
-    let picture = scene.files().join("picture.ppm");
-    let mut command = Command::new("sh");
-    command.args(["-c", "exec \"$0\" front \"$1\" > \"$2\""]).arg(program).arg(scene.base()).arg(&picture);
-    let mut process = Process::start("snapshot", &mut command);
-    until("a snapshot", || {
-        // While files are being made there is no slot: a picture less.
-        if let Ok(mut slot) = camera.slot(format) {
-            let row = format.width.div_ceil(2) as usize * 2;
-            let planes = (Plane::new(luma, format.width as usize), Plane::new(chroma, row));
-            slot.write_nv12(planes.0, planes.1).expect("a picture of this format");
-            slot.publish(Stamp::now());
-        }
-        (!process.is_running()).then_some(())
-    });
-    let ended = process.wait();
-    assert!(ended.status.success(), "{}", ended.stderr);
-    exporter.shutdown();
-    let ppm = fs::read(&picture).expect("a picture");
-    let head = format!("P6\n{} {}\n255\n", format.width, format.height);
-    let pixels = ppm.strip_prefix(head.as_bytes()).expect("a PPM of this size");
-    assert_eq!(pixels.len(), (format.width * format.height * 3) as usize);
-    pixels.to_vec()
-}
-
-const fn color(range: ColorRange, matrix: u8) -> Color {
-    let mut color = Color::UNSPECIFIED;
-    color.range = range;
-    color.matrix = matrix;
-    color
-}
-
-// Proves COLOR-1, COLOR-2, COLOR-3 and PIC-1.
-#[test]
-fn the_snapshot_example_shows_the_colours_of_the_document() {
-    let compiler = require!(GCC.is_there());
-    let workshop = workshop();
-    let program = compiler.build(
-        &[repository("bindings/c/examples/snapshot.c")],
-        &[],
-        &workshop.path().join("snapshot"),
-    );
-
-    // The four results that the document gives for Y = 100, Cb = 90, Cr = 180; then what is unspecified.
-    let limited = ColorRange::Limited;
-    for (color, height, expected) in [
-        (color(limited, 6), 2_u32, [181, 70, 21]),
-        (color(ColorRange::Full, 5), 2, [173, 76, 33]),
-        (color(limited, 1), 2, [191, 78, 18]),
-        (color(ColorRange::Full, 1), 2, [182, 83, 29]),
-        (Color::UNSPECIFIED, 576, [181, 70, 21]),
-        (Color::UNSPECIFIED, 577, [191, 78, 18]),
-        (color(limited, 99), 577, [191, 78, 18]),
-    ] {
-        let luma = vec![100; 4 * height as usize];
-        let chroma = [90, 180].repeat(2 * height.div_ceil(2) as usize);
-        let pixels = snapshot(&program, PictureFormat::new(4, height, color), &luma, &chroma);
-        assert!(pixels.chunks_exact(3).all(|pixel| pixel == expected), "{color:?}: {:?}", &pixels[..3]);
-    }
-
-    // An odd picture of all sorts of numbers, against the formulas.
-    let (width, height) = (641_u32, 479_u32);
-    let mut state = 1_u32;
-    let mut bytes = |count: u32| -> Vec<u8> {
-        let next = || {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            state.to_le_bytes()[3]
-        };
-        std::iter::repeat_with(next).take(count as usize).collect()
-    };
-    let row = width.div_ceil(2) * 2;
-    let (luma, chroma) = (bytes(width * height), bytes(row * height.div_ceil(2)));
-    for (range, matrix, kr, kb) in [
-        (limited, 9, 0.2627, 0.0593),
-        (ColorRange::Full, 7, 0.212, 0.087),
-        (ColorRange::Unknown, 4, 0.30, 0.11),
-    ] {
-        let format = PictureFormat::new(width, height, color(range, matrix));
-        let pixels = snapshot(&program, format, &luma, &chroma);
-        for (at, pixel) in pixels.chunks_exact(3).enumerate() {
-            let (x, y) = (at % width as usize, at / width as usize);
-            let pair = y / 2 * row as usize + x / 2 * 2;
-            let sample = [luma[at], chroma[pair], chroma[pair + 1]];
-            let exact = rgb(kr, kb, range == ColorRange::Full, sample);
-            let is_nearest =
-                exact.iter().zip(pixel).all(|(exact, found)| (exact - f64::from(*found)).abs() < 0.5 + 1e-9);
-            assert!(is_nearest, "matrix {matrix}, ({x}, {y}): {sample:?} is {exact:?}, not {pixel:?}");
-        }
-    }
-}
-
-#[test]
-fn the_snapshot_example_says_why_there_is_no_picture() {
-    let compiler = require!(GCC.is_there());
-    let workshop = workshop();
-    let program = compiler.build(
-        &[repository("bindings/c/examples/snapshot.c")],
-        &[],
-        &workshop.path().join("snapshot"),
-    );
-    let run = |arguments: &[&str]| {
-        let ended = Process::run("snapshot", Command::new(&program).args(arguments));
-        (ended.code(), ended.stderr)
-    };
-    let (code, said) = run(&["../front"]);
-    assert_eq!(code, Some(1));
-    assert!(said.contains("\"../front\" is no camera id"), "{said}");
-    let (code, said) = run(&["front", "/nowhere"]);
-    assert_eq!(code, Some(1));
-    assert!(said.contains("open /nowhere/front/frame.meta: not there yet"), "{said}");
-    assert_eq!(run(&[]).0, Some(2));
-}
-
-#[test]
-fn the_ten_lines_print_pictures_of_a_running_server() {
-    let compiler = require!(SANITIZED.is_there());
-    let workshop = workshop();
-    let program = compiler.build(
-        &[repository("bindings/c/examples/ten_lines.c")],
-        &[],
-        &workshop.path().join("ten_lines"),
-    );
-    let scene = Scene::new();
-    let writer = writer(&scene, 4, "steady");
-    until("files", || scene.base().join("front/frame.meta").exists().then_some(()));
-    // It ends by itself after two seconds, in which a busy machine may not have come to it.
-    let mut runs =
-        (0..20).map(|_| Process::run("ten_lines", Command::new(&program).arg("front").arg(scene.base())));
-    let ended = runs.find(|ended| !ended.status.success() || !ended.stdout.is_empty()).expect("lines");
-    assert!(ended.status.success(), "{}", ended.stderr);
-    let is_right = |line: &str| line.starts_with("frame ") && line.contains("has luma");
-    assert!(!ended.stdout.is_empty() && ended.stdout.lines().all(is_right), "{}", ended.stdout);
-    stop(writer);
 }
