@@ -62,6 +62,14 @@ enum vas_mode {
     VAS_MODE_NEXT    /* the oldest one that was not seen yet, while it stands: for recorders. What was overwritten is counted */
 };
 
+/* What a reader would rather save: time, or the processor's. */
+enum vas_policy {
+    VAS_POLICY_BALANCED,    /* looks often while a frame is due, the oftener the more regular the camera is */
+    VAS_POLICY_LOW_LATENCY, /* looks without a pause while a frame is due, for at most an eighth of the camera's interval: found
+                               within microseconds, at some percent of a processor for each camera. For one camera a thread */
+    VAS_POLICY_ECONOMY      /* looks when the frame should be there, and then every millisecond: a frame a little later */
+};
+
 /* Ends the waiting of the streams that know it. Zeros are a good start: `static struct vas_canceller canceller;`. */
 struct vas_canceller {
     vas_shm_word32_ word_;
@@ -70,6 +78,7 @@ struct vas_canceller {
 /* What a caller may choose. Zeros are the defaults. */
 struct vas_stream_options {
     enum vas_mode mode;
+    enum vas_policy policy;
     struct vas_canceller *canceller; /* NULL: nothing ends the waiting but time. Has to outlive the stream */
     bool insists_on_owner;           /* as in struct vas_shm_options */
     uid_t owner_uid;
@@ -129,7 +138,9 @@ struct vas_schedule {
     uint64_t intervals_ns_[VAS_SCHEDULE_REMEMBERED_];
     int64_t delays_ns_[VAS_SCHEDULE_REMEMBERED_]; /* the reader's clock when a frame was found less its timestamp */
     uint64_t last_timestamp_ns_;
-    uint32_t intervals_, delays_; /* how many there were, ever; the last few are kept */
+    unsigned intervals_, delays_;                   /* how many are kept */
+    unsigned interval_at_, delay_at_;               /* where the next one goes */
+    enum vas_policy policy_;
     bool has_last_;
 };
 
@@ -232,28 +243,36 @@ static inline void vas_wait_until(struct vas_canceller *canceller, uint64_t at_n
 /* ---- When to look again --------------------------------------------------------------------------------------------------- */
 
 /*
- * The rule of the Rust reader's vas-shm-reader/src/wait.rs, number by number: both are held to tests/interop/schedule.txt. A
+ * The rule of the Rust reader's vas-shm-reader/src/wait.rs, number by number: both are held to vas-shm-reader/tests/schedule.txt. A
  * camera is nearly regular. The next frame cannot come much before the last one plus the shortest of the recent intervals, so
- * that one sleeps until shortly before that moment and then looks often; the longer nothing comes, the more seldom. Both are
- * taken from the frames' own timestamps, not from when they were found: a frame that was found late must not make the next ones
- * late too. The server's clock may be another than the reader's, so a timestamp is brought to the reader's by the shortest of the
- * recent delays, whatever that is.
+ * that one sleeps until shortly before that moment and then looks often; the longer nothing comes, the more seldom. How far the
+ * recent intervals lie apart is the camera's jitter: where there is hardly any, fewer looks find the frame as soon. All is taken from
+ * the frames' own timestamps, not from when they were found: a frame that was found late must not make the next ones late too. The
+ * server's clock may be another than the reader's, so a timestamp is brought to the reader's by the shortest of the recent delays.
  */
 
+/* Intervals that must be known before their spread says anything. */
+#define VAS_SCHEDULE_ENOUGH_ 4
 /* Longer intervals are pauses, which say nothing of the rhythm. */
 #define VAS_SCHEDULE_LONGEST_INTERVAL_NS_ UINT64_C(1000000000)
 /* No nap is longer: the state, the heartbeat and the file's name want to be looked at too. */
 #define VAS_SCHEDULE_LONGEST_NAP_NS_ UINT64_C(100000000)
-/* How long before the earliest expected moment the looking begins. */
+/* How long before the earliest expected moment the looking begins: at most, and where there is no jitter. */
 #define VAS_SCHEDULE_MARGIN_NS_ UINT64_C(500000)
-/* Between two looks while a frame is due, and how long it counts as due. */
+#define VAS_SCHEDULE_LEAST_MARGIN_NS_ UINT64_C(150000)
+/* How much after the expected moment who saves wake-ups looks: a look a hair too early costs a whole nap more. */
+#define VAS_SCHEDULE_ECONOMY_LATE_NS_ UINT64_C(100000)
+/* Between two looks while a frame is due, at most, and where there is no jitter; and how long it counts as due. */
 #define VAS_SCHEDULE_DUE_NAP_NS_ UINT64_C(100000)
+#define VAS_SCHEDULE_LEAST_DUE_NAP_NS_ UINT64_C(10000)
 #define VAS_SCHEDULE_DUE_NS_ UINT64_C(4000000)
 /* Between two looks when it is late, or nothing is known yet, and how long it counts as late. */
 #define VAS_SCHEDULE_LATE_NAP_NS_ UINT64_C(1000000)
 #define VAS_SCHEDULE_LATE_NS_ UINT64_C(100000000)
 /* Between two looks when nothing has come for long. */
 #define VAS_SCHEDULE_LONG_NAP_NS_ UINT64_C(5000000)
+/* Before the next look when the server was faster than this reader: an overrun is an answer, not a reason to spin. */
+#define VAS_AFTER_OVERRUN_NS_ UINT64_C(100000)
 
 static inline uint64_t vas_add_(uint64_t a, uint64_t b)
 {
@@ -265,17 +284,24 @@ static inline uint64_t vas_subtract_(uint64_t a, uint64_t b)
     return a > b ? a - b : 0;
 }
 
+static inline uint64_t vas_clamp_(uint64_t value, uint64_t least, uint64_t most)
+{
+    return value < least ? least : value > most ? most : value;
+}
+
 static inline void vas_schedule_push_(struct vas_schedule *schedule, uint64_t interval_ns)
 {
-    if (interval_ns > VAS_SCHEDULE_LONGEST_INTERVAL_NS_)
-        interval_ns = VAS_SCHEDULE_LONGEST_INTERVAL_NS_;
-    schedule->intervals_ns_[schedule->intervals_++ % VAS_SCHEDULE_REMEMBERED_] = interval_ns;
+    schedule->intervals_ns_[schedule->interval_at_] = vas_clamp_(interval_ns, 0, VAS_SCHEDULE_LONGEST_INTERVAL_NS_);
+    schedule->interval_at_ = (schedule->interval_at_ + 1) % VAS_SCHEDULE_REMEMBERED_;
+    if (schedule->intervals_ < VAS_SCHEDULE_REMEMBERED_)
+        schedule->intervals_++;
 }
 
 /* A schedule that knows the server's own expectation, in nanoseconds; 0 = unknown. */
-static inline void vas_schedule_init(struct vas_schedule *schedule, uint64_t frame_period_ns)
+static inline void vas_schedule_init(struct vas_schedule *schedule, uint64_t frame_period_ns, enum vas_policy policy)
 {
     memset(schedule, 0, sizeof *schedule);
+    schedule->policy_ = policy;
     if (frame_period_ns > 0)
         vas_schedule_push_(schedule, frame_period_ns);
 }
@@ -288,27 +314,66 @@ static inline void vas_schedule_frame_found(struct vas_schedule *schedule, uint6
     schedule->last_timestamp_ns_ = timestamp_ns;
     schedule->has_last_ = true;
     /* Wraps where the two clocks have nothing to do with each other, and wraps back below. */
-    schedule->delays_ns_[schedule->delays_++ % VAS_SCHEDULE_REMEMBERED_] = (int64_t)(now_ns - timestamp_ns);
+    schedule->delays_ns_[schedule->delay_at_] = (int64_t)(now_ns - timestamp_ns);
+    schedule->delay_at_ = (schedule->delay_at_ + 1) % VAS_SCHEDULE_REMEMBERED_;
+    if (schedule->delays_ < VAS_SCHEDULE_REMEMBERED_)
+        schedule->delays_++;
 }
 
-/* How long to sleep before the next look, in nanoseconds, when a look at now_ns found nothing. At most 100 ms. */
+/* From the last frame to the first look for the next. */
+static inline uint64_t vas_schedule_begin_ns_(const struct vas_schedule *schedule, uint64_t shortest_ns, uint64_t spread_ns)
+{
+    if (schedule->intervals_ < VAS_SCHEDULE_ENOUGH_)
+        return vas_subtract_(shortest_ns, VAS_SCHEDULE_MARGIN_NS_);
+    switch (schedule->policy_) {
+    case VAS_POLICY_LOW_LATENCY:
+        return vas_subtract_(shortest_ns, VAS_SCHEDULE_LEAST_MARGIN_NS_);
+    case VAS_POLICY_ECONOMY:
+        /* Where the frame should be: three quarters through the spread, and a little later than early. */
+        return shortest_ns + (spread_ns / 4 * 3 + VAS_SCHEDULE_ECONOMY_LATE_NS_);
+    case VAS_POLICY_BALANCED:
+        break;
+    }
+    return vas_subtract_(shortest_ns, vas_clamp_(spread_ns / 2, VAS_SCHEDULE_LEAST_MARGIN_NS_, VAS_SCHEDULE_MARGIN_NS_));
+}
+
+/* Between two looks, so long after the first. */
+static inline uint64_t vas_schedule_due_nap_ns_(const struct vas_schedule *schedule, uint64_t shortest_ns, uint64_t spread_ns,
+                                                uint64_t over_ns)
+{
+    /* Without a pause through the spread and twice the margin, but never for more than an eighth of the interval, whatever the
+     * header or the camera says. */
+    const uint64_t spin_ns = vas_clamp_(spread_ns + 2 * VAS_SCHEDULE_MARGIN_NS_, 0, shortest_ns / 8);
+    if (schedule->policy_ == VAS_POLICY_LOW_LATENCY && over_ns < spin_ns)
+        return 0;
+    if (schedule->policy_ != VAS_POLICY_ECONOMY && over_ns < VAS_SCHEDULE_DUE_NS_)
+        return schedule->intervals_ < VAS_SCHEDULE_ENOUGH_
+            ? VAS_SCHEDULE_DUE_NAP_NS_
+            : vas_clamp_(spread_ns / 16, VAS_SCHEDULE_LEAST_DUE_NAP_NS_, VAS_SCHEDULE_DUE_NAP_NS_);
+    return over_ns < VAS_SCHEDULE_LATE_NS_ ? VAS_SCHEDULE_LATE_NAP_NS_ : VAS_SCHEDULE_LONG_NAP_NS_;
+}
+
+/*
+ * How long to sleep before the next look, in nanoseconds, when a look at now_ns found nothing. At most 100 ms; 0: look again at
+ * once.
+ */
 static inline uint64_t vas_schedule_nap_ns(const struct vas_schedule *schedule, uint64_t now_ns)
 {
-    uint64_t shortest = UINT64_MAX, due;
+    uint64_t shortest = UINT64_MAX, longest = 0, due;
     int64_t delay = INT64_MAX;
-    uint32_t i;
+    unsigned i;
     if (schedule->intervals_ == 0 || schedule->delays_ == 0)
         return VAS_SCHEDULE_LATE_NAP_NS_;
-    for (i = 0; i < VAS_SCHEDULE_REMEMBERED_ && i < schedule->intervals_; i++)
+    for (i = 0; i < schedule->intervals_; i++) {
         shortest = schedule->intervals_ns_[i] < shortest ? schedule->intervals_ns_[i] : shortest;
-    for (i = 0; i < VAS_SCHEDULE_REMEMBERED_ && i < schedule->delays_; i++)
+        longest = schedule->intervals_ns_[i] > longest ? schedule->intervals_ns_[i] : longest;
+    }
+    for (i = 0; i < schedule->delays_; i++)
         delay = schedule->delays_ns_[i] < delay ? schedule->delays_ns_[i] : delay;
-    due = vas_subtract_(vas_add_(schedule->last_timestamp_ns_ + (uint64_t)delay, shortest), VAS_SCHEDULE_MARGIN_NS_);
+    due = vas_add_(schedule->last_timestamp_ns_ + (uint64_t)delay, vas_schedule_begin_ns_(schedule, shortest, longest - shortest));
     if (now_ns < due)
-        return due - now_ns < VAS_SCHEDULE_LONGEST_NAP_NS_ ? due - now_ns : VAS_SCHEDULE_LONGEST_NAP_NS_;
-    if (now_ns - due < VAS_SCHEDULE_DUE_NS_)
-        return VAS_SCHEDULE_DUE_NAP_NS_;
-    return now_ns - due < VAS_SCHEDULE_LATE_NS_ ? VAS_SCHEDULE_LATE_NAP_NS_ : VAS_SCHEDULE_LONG_NAP_NS_;
+        return vas_clamp_(due - now_ns, 0, VAS_SCHEDULE_LONGEST_NAP_NS_);
+    return vas_schedule_due_nap_ns_(schedule, shortest, longest - shortest, now_ns - due);
 }
 
 /* ---- Statuses ------------------------------------------------------------------------------------------------------------- */
@@ -476,7 +541,7 @@ static inline enum vas_step_ vas_stream_step_closed_(struct vas_stream *stream, 
         stream->seen_ = 0; /* numbers are compared within one generation only (HEAD-10) */
         stream->name_at_ns_ = now_ns + VAS_SHM_NAME_CHECK_NS;
         vas_shm_liveness_start(&stream->liveness_, &stream->reader_, now_ns);
-        vas_schedule_init(&stream->schedule_, vas_shm_observe(&stream->reader_).frame_period_ns);
+        vas_schedule_init(&stream->schedule_, vas_shm_observe(&stream->reader_).frame_period_ns, stream->options_.policy);
         return VAS_STEP_AGAIN_;
     case VAS_SHM_NOT_THERE_YET:
         return vas_stream_tell_(stream, VAS_STATUS_WAITING);
@@ -581,8 +646,7 @@ static inline enum vas_step_ vas_stream_step_(struct vas_stream *stream, uint64_
             return VAS_STEP_AGAIN_;
         }
     }
-    /* An overrun is an answer, not a reason to spin. */
-    stream->look_at_ns_ = vas_add_(now_ns, answer == VAS_SHM_OVERRUN ? VAS_SCHEDULE_DUE_NAP_NS_
+    stream->look_at_ns_ = vas_add_(now_ns, answer == VAS_SHM_OVERRUN ? VAS_AFTER_OVERRUN_NS_
                                                                     : vas_schedule_nap_ns(&stream->schedule_, now_ns));
     if (status != VAS_STATUS_NONE && vas_stream_tell_(stream, status) == VAS_STEP_STATUS_)
         return VAS_STEP_STATUS_;

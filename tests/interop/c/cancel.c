@@ -40,6 +40,15 @@ static void *wait_for_ever(void *unused)
     }
 }
 
+static void *sleep_for_ever(void *unused)
+{
+    (void)unused;
+    vas_cancel(&waits);
+    while (!vas_is_cancelled(&canceller))
+        vas_wait_until(&canceller, UINT64_MAX);
+    return NULL;
+}
+
 static void on_alarm(int number)
 {
     const int error = errno;
@@ -88,6 +97,18 @@ int main(void)
         while (!vas_is_cancelled(&waits))
             (void)nanosleep(&moment, NULL);
         IS(pthread_kill(thread, SIGUSR1) == 0);
+        if (turn % 2 == 0)
+            (void)nanosleep(&moment, NULL);
+        vas_cancel(&canceller);
+        IS(pthread_join(thread, NULL) == 0);
+    }
+
+    /* A sleep that nothing else would end: now before it has begun, now after. */
+    for (turn = 0; turn < 20; turn++) {
+        begin();
+        IS(pthread_create(&thread, NULL, sleep_for_ever, NULL) == 0);
+        while (!vas_is_cancelled(&waits))
+            (void)nanosleep(&moment, NULL);
         if (turn % 2 == 0)
             (void)nanosleep(&moment, NULL);
         vas_cancel(&canceller);

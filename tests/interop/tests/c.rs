@@ -42,7 +42,7 @@ fn stop(mut writer: Process) {
 fn compiles_without_a_warning(compiler: Compiler) {
     let workshop = workshop();
     let to = workshop.path().join("program");
-    let sources = ["tests/interop/c", "bindings/c/examples"].map(|folder| {
+    let sources = ["tests/interop/c", "bindings/c/examples", "bench/waiting/c"].map(|folder| {
         let entries =
             fs::read_dir(repository(folder)).unwrap_or_else(|error| panic!("list {folder}: {error}"));
         entries.map(|entry| entry.expect("an entry").path())

@@ -63,6 +63,32 @@ fn the_stream_in_cxx_does_step_by_step_what_the_one_in_rust_does() {
     takes_its_steps(CXX);
 }
 
+fn schedules_as_rust_does(compiler: Compiler) {
+    let compiler = require!(compiler.is_there());
+    let workshop = workshop();
+    let record = repository("vas-shm-reader/tests/schedule.txt");
+    let naps = fs::read_to_string(&record)
+        .expect("the record")
+        .lines()
+        .filter(|line| line.starts_with("nap"))
+        .count();
+    let mut command = Command::new(workshop.build_own(compiler, "schedule"));
+    let ended = Process::run("schedule", command.arg(record));
+    assert!(naps > 1000, "{naps}");
+    assert_eq!((ended.stdout, ended.stderr), (format!("{naps} right"), String::new()));
+}
+
+// Proves HOLD-5.
+#[test]
+fn the_schedule_in_c_answers_as_the_one_in_rust_is_recorded() {
+    schedules_as_rust_does(SANITIZED);
+}
+
+#[test]
+fn the_schedule_in_cxx_answers_as_the_one_in_rust_is_recorded() {
+    schedules_as_rust_does(CXX);
+}
+
 fn is_cancelled(compiler: Compiler) {
     let compiler = require!(compiler.is_there());
     let workshop = workshop();
