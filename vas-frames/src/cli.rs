@@ -1,7 +1,7 @@
 //! The command line itself.
 
 use crate::failure::Failure;
-use crate::{inspect, list, snapshot, watch};
+use crate::{inspect, list, record, recording, replay, snapshot, watch};
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 use std::io::Write;
@@ -39,6 +39,16 @@ enum Verb {
     Watch(watch::Arguments),
     /// Write the newest frame as a PNG or JPEG picture
     Snapshot(snapshot::Arguments),
+    /// Write a camera's frames with their times into a file, raw and whole
+    ///
+    /// Ends by --seconds, --count, --max-bytes, or SIGINT or SIGTERM. A recording that was broken off otherwise has all frames before
+    /// that.
+    Record(record::Arguments),
+    /// Show what is in a recording, and whether all of it is whole
+    Recording(recording::Arguments),
+    /// Play a recording as a camera, by the program vas-replay (see `vas-replay --help`)
+    #[command(disable_help_flag = true)]
+    Replay(replay::Arguments),
 }
 
 impl Cli {
@@ -49,6 +59,9 @@ impl Cli {
             Verb::Inspect(arguments) => inspect::run(&base, arguments, out),
             Verb::Watch(arguments) => watch::run(&base, arguments, out),
             Verb::Snapshot(arguments) => snapshot::run(&base, arguments, out),
+            Verb::Record(arguments) => record::run(&base, arguments, out),
+            Verb::Recording(arguments) => recording::run(arguments, out),
+            Verb::Replay(arguments) => replay::run(self.base.as_deref(), arguments),
         }
     }
 }
@@ -108,7 +121,8 @@ pub(crate) fn answer(error: &clap::Error) -> Result<(), Failure> {
             Ok(std::io::stdout().flush()?)
         }
         ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            let sentence = "a verb is missing: list, inspect, watch or snapshot".to_owned();
+            let sentence =
+                "a verb is missing: list, inspect, watch, snapshot, record, recording or replay".to_owned();
             Err(Failure::Usage { sentence })
         }
         _ => {

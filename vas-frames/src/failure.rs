@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use vas_recording::ReadError;
 use vas_shm_reader::{Absent, CameraIdError, Refused};
 
 /// Everything that ends a verb early. The text is the sentence an operator reads.
@@ -27,6 +28,26 @@ pub(crate) enum Failure {
     NoFrame { camera: String, seconds: f64, last: String },
     #[error("write {}: {error}", .path.display())]
     Picture { path: PathBuf, error: io::Error },
+    #[error("{}: there is a file already; --force writes over it", .path.display())]
+    Exists { path: PathBuf },
+    #[error(
+        "write {}: {error}; what was recorded before stays, {frames} frames; make room, or keep it small by --max-bytes, --seconds or --count",
+        .path.display()
+    )]
+    Record { path: PathBuf, error: io::Error, frames: u64 },
+    #[error("no frame came, and no recording was written ({ended})")]
+    NothingRecorded { ended: &'static str },
+    #[error("open {}: {error}", .path.display())]
+    Open { path: PathBuf, error: io::Error },
+    #[error("{}: {error}", .path.display())]
+    Recording { path: PathBuf, error: ReadError },
+    #[error(
+        "vas-replay, which plays recordings, is neither beside this program{} nor on PATH; it is a program of its own, as this one cannot write frames: install it there",
+        .beside.as_ref().map(|beside| format!(" ({})", beside.display())).unwrap_or_default()
+    )]
+    NoReplay { beside: Option<PathBuf> },
+    #[error("{what}: {error}")]
+    System { what: String, error: io::Error },
     #[error("encode {}: {error}", .path.display())]
     Encode { path: PathBuf, error: image::ImageError },
     #[error("convert the picture to RGB: {error}")]
@@ -41,10 +62,18 @@ impl Failure {
         match self {
             Self::Usage { .. } | Self::CameraId { .. } | Self::Extension { .. } => 2,
             Self::BaseNoDirectory { .. } | Self::BaseRefused { .. } | Self::Refused(_) => 3,
+            Self::Recording { error: ReadError::Io { .. }, .. } => 1,
+            Self::Recording { .. } => 3,
             Self::NoBase { .. }
             | Self::NotThere { .. }
             | Self::NoFrame { .. }
             | Self::Picture { .. }
+            | Self::Exists { .. }
+            | Self::Record { .. }
+            | Self::NothingRecorded { .. }
+            | Self::Open { .. }
+            | Self::NoReplay { .. }
+            | Self::System { .. }
             | Self::Encode { .. }
             | Self::Convert { .. } => 1,
             Self::Stdout(_) => u8::from(!self.is_closed_pipe()),

@@ -11,6 +11,9 @@ mod human;
 mod inspect;
 mod list;
 mod look;
+mod record;
+mod recording;
+mod replay;
 mod snapshot;
 mod watch;
 

@@ -16,7 +16,7 @@ use vas_shm_reader::{
 /// How often the output is looked at while no frame comes: whoever read it may have left.
 const TICK: Duration = Duration::from_millis(250);
 /// How long a refusal may last before the watch ends: two tries. A server that is just starting may be seen half way.
-const REFUSAL_LIMIT: Duration = Duration::from_millis(1500);
+pub(crate) const REFUSAL_LIMIT: Duration = Duration::from_millis(1500);
 
 /// Arguments of `watch`.
 #[derive(Debug, clap::Args)]

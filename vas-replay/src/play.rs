@@ -170,6 +170,7 @@ impl<'p> Player<'p> {
         let schedule =
             self.schedule.get_or_insert_with(|| Schedule::new(speed, info.timestamp_ns, monotonic_ns()));
         let due_ns = schedule.due(info.timestamp_ns);
+        let schedule = *schedule;
         let late_limit_ns = match schedule.stretched(section.frame_period_ns()) {
             0 => LATE_NS,
             period_ns => period_ns / 2,
@@ -182,6 +183,11 @@ impl<'p> Player<'p> {
         let Some(camera) = &mut self.camera else { return Ok(()) };
         if std::mem::take(&mut self.is_stalled) {
             camera.set_source_state(SourceState::Live);
+        }
+        // The recorder learned it later than the first frame.
+        if self.section.as_ref().is_some_and(|old| old.frame_period_ns() != section.frame_period_ns()) {
+            camera.set_frame_period(period(&schedule, section));
+            self.section = Some(*section);
         }
         self.played.frames += 1;
         match camera.slot(format) {
@@ -224,11 +230,8 @@ impl<'p> Player<'p> {
             Some(camera) => camera,
             None => self.exporter.camera(self.id)?,
         };
-        let period_ns = match &self.schedule {
-            Some(schedule) => schedule.stretched(section.frame_period_ns()),
-            None => Schedule::new(self.wishes.speed, 0, 0).stretched(section.frame_period_ns()),
-        };
-        camera.set_frame_period((period_ns > 0).then(|| Duration::from_nanos(period_ns)));
+        let schedule = self.schedule.unwrap_or_else(|| Schedule::new(self.wishes.speed, 0, 0));
+        camera.set_frame_period(period(&schedule, section));
         camera.set_source_state(SourceState::Live);
         self.is_stalled = false;
         let began_ns = monotonic_ns();
@@ -314,6 +317,12 @@ impl<'p> Player<'p> {
             std::thread::sleep(Duration::from_nanos(left_ns).min(SLICE));
         }
     }
+}
+
+/// Expected time between frames as they are played, if that is known.
+fn period(schedule: &Schedule, section: &Section) -> Option<Duration> {
+    let period_ns = schedule.stretched(section.frame_period_ns());
+    (period_ns > 0).then(|| Duration::from_nanos(period_ns))
 }
 
 /// Expected time between frames as it was recorded; a usual one where none is known.
