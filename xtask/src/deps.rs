@@ -19,7 +19,13 @@ const WALLS: &[(&str, &[&str])] = &[
     ("vas-shm-reader", &["vas-shm-writer", C_WRITER, "vas-ingest", FFMPEG]),
     ("vas-shm-writer", &["vas-shm-reader", "vas-ingest", FFMPEG]),
     (C_WRITER, &["vas-shm-reader", "vas-ingest", FFMPEG]),
-    ("vas-frames", &["vas-shm-writer", C_WRITER, "vas-ingest", FFMPEG]),
+    ("vas-frames", &["vas-shm-writer", C_WRITER, "vas-ingest", "vas-replay", FFMPEG]),
+    // The file format that both sides know, so that neither has to know the other.
+    (
+        "vas-recording",
+        &["vas-shm-writer", C_WRITER, "vas-shm-reader", "vas-ingest", "rustix", "memmap2", FFMPEG],
+    ),
+    ("vas-replay", &["vas-shm-reader", "vas-frames", C_WRITER, "vas-ingest", FFMPEG]),
 ];
 const PROTO: &str = "vas-shm-proto";
 const C_WRITER: &str = "vas-shm-writer-c";

@@ -79,6 +79,13 @@ const TARGETS: &[Target] = &[
         max_len: 2048,
         about: "any configuration with a password in it",
     },
+    Target {
+        name: "recording",
+        language: Language::Rust,
+        format: "recording",
+        max_len: 4096,
+        about: "any bytes as a recording",
+    },
 ];
 
 #[derive(clap::Args)]
@@ -361,6 +368,7 @@ fn seeds(workspace: &Workspace) -> Outcome {
         b"\x30front/\x30..\0\x31a/\x32b/\x30-x/\x30\xff\xfe/\x30c_2-/\x30.front.lock/\x33d",
     )?;
     write("cameras", "long", format!("0{}/0{}/0a b", "x".repeat(64), "y".repeat(65)).as_bytes())?;
+    write("recording", "document", &recording(workspace)?)?;
     let example = workspace.root.join("vas-ingest/dist/vas.toml");
     let example = fs::read(&example).context(|| format!("read {}", example.display()))?;
     for place in 0..CONFIG_PLACES {
@@ -381,6 +389,16 @@ fn seeds(workspace: &Workspace) -> Outcome {
     let words = KEYS.iter().map(|word| format!("\"{word}\"\n")).collect::<String>();
     let path = out.join("config.dict");
     fs::write(&path, words).context(|| format!("write {}", path.display()))
+}
+
+/// The recording that stands in FORMAT.md in hex.
+fn recording(workspace: &Workspace) -> Outcome<Vec<u8>> {
+    let path = workspace.root.join("vas-recording/FORMAT.md");
+    let document = fs::read_to_string(&path).context(|| format!("read {}", path.display()))?;
+    let example = document.split_once("```hex\n").and_then(|(_, rest)| rest.split_once("```"));
+    let (example, _) = example.ok_or_else(|| Failure::new(format!("{} has no example", path.display())))?;
+    let bytes = example.lines().flat_map(|line| line.split_whitespace().skip(1));
+    bytes.map(|byte| u8::from_str_radix(byte, 16)).collect::<Result<_, _>>().context(|| "read hex".into())
 }
 
 /// fuzz_targets/config.rs: the places of a password, those of them that are a URL, and the characters in its middle.

@@ -13,6 +13,8 @@ use vas_e2e::reader::{self, Frame, Line, Watch};
 use vas_e2e::scene::Scene;
 use vas_e2e::server::{Server, camera, clean, file_camera};
 use vas_e2e::{require, until};
+use vas_recording::{FrameInfo, StreamState, StreamStateChange, Writer};
+use vas_shm_reader::{CameraId, Color, FrameFlags};
 
 /// A frame, as `vas-frames recording --frames --json` prints it.
 #[derive(Debug, Clone, Deserialize)]
@@ -521,4 +523,46 @@ fn a_recording_goes_through_a_pipe_into_a_replay() {
     assert_eq!((played.frames, &*played.ended), (30, "end"), "{played:?}");
     assert!(seen.len() >= 20, "{} frames were seen", seen.len());
     server.stop_well();
+}
+
+#[test]
+fn damage_odd_sizes_and_a_server_that_falls_silent_are_played_too() {
+    const PERIOD_NS: u64 = 40_000_000;
+    let scene = Scene::new();
+    let camera = CameraId::new("made-up").expect("an id");
+    let start = vas_recording::Start { camera, wall_ns: 0, monotonic_ns: 0 };
+    let section = vas_recording::Section::new(1, 5, 3, Color::UNSPECIFIED, PERIOD_NS).expect("a size");
+    let mut writer = Writer::new(Vec::new(), &start).expect("a vector takes all");
+    writer.section(&section).expect("written");
+    for id in 0..20_u64 {
+        // Every third one is damaged; between the tenth and the next the server says nothing for five seconds.
+        let flags = if id % 3 == 0 { FrameFlags::DAMAGED } else { FrameFlags::default() };
+        let silence_ns = if id < 10 { 0 } else { 5_000_000_000 };
+        let info = FrameInfo {
+            frame_id: id,
+            timestamp_ns: id * PERIOD_NS + silence_ns,
+            flags,
+            ..FrameInfo::default()
+        };
+        writer.frame(&info, &[id as u8; 27]).expect("written");
+        if id == 9 {
+            let at_ns = id * PERIOD_NS + 3_100_000_000;
+            writer.state(&StreamStateChange { state: StreamState::ServerGone, at_ns }).expect("written");
+        }
+    }
+    let file = path(&scene, "made-up.vasrec");
+    std::fs::write(&file, writer.into_inner()).expect("write it");
+
+    let mut watch = Watch::start(&scene, "made-up");
+    let replay = replay(&scene, &file, &["--wait", "--slots", "8"]);
+    let before = frames_of(&lines_until(&mut watch, "server_gone"));
+    let after = frames_of(&lines_until(&mut watch, "stopped"));
+    let played = played(replay);
+    assert_eq!((played.frames, played.published, &*played.ended), (20, 20, "cut"), "{played:?}");
+    assert!(before.iter().all(|frame| index(frame) < 10) && after.iter().all(|frame| index(frame) >= 10));
+    for frames in [&before, &after] {
+        assert!(frames.iter().any(|frame| frame.damaged) && frames.iter().any(|frame| !frame.damaged));
+        assert!(frames.iter().all(|frame| frame.damaged == (index(frame) % 3 == 0)), "{frames:?}");
+        assert!(frames.iter().all(|frame| (frame.width, frame.height) == (5, 3)));
+    }
 }
