@@ -710,3 +710,148 @@ fn a_picture_that_cannot_be_written_is_one_sentence_and_leaves_nothing() {
     names.sort();
     assert_eq!(names, ["front", "taken.png"]);
 }
+
+// record, recording, replay. With a real server and the real player: tests/e2e.
+
+#[test]
+fn a_recording_has_the_frames_with_their_flags_and_hashes() {
+    let base = base();
+    let mut pair = Pair::new(base.path(), "front", 65, 47, Color::UNSPECIFIED);
+    let file = base.path().join("front.vasrec");
+    let file = file.to_str().expect("UTF-8");
+    let mut command = program(base.path());
+    command.args(["record", "front", "-o", file, "--count", "12", "--json"]).stdout(Stdio::piped());
+    let mut recorder = command.spawn().expect("the program starts");
+    let mut hashes = Vec::new();
+    while recorder.try_wait().expect("it can be waited for").is_none() {
+        let number = hashes.len() as u8;
+        let packed = pair.grey(number);
+        let flags = if number % 3 == 0 { FrameFlags::DAMAGED } else { FrameFlags(0) };
+        let id = pair.publish(&packed, flags).get();
+        hashes.push((id, format!("{:x}", Md5::digest(&packed)), flags.is_damaged()));
+        pair.beat();
+        std::thread::sleep(Duration::from_millis(5));
+        assert!(hashes.len() < 200 * 60, "the recorder did not end");
+    }
+    let said = json(&recorder.wait_with_output().expect("its output"));
+    assert_eq!((&said["ended"], &said["frames"], &said["dropped"]), (&"asked".into(), &12.into(), &0.into()));
+
+    let output = run(base.path(), &["recording", file, "--frames", "--json"]);
+    let frames: Vec<Value> =
+        stdout(&output).lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(frames.len(), 12);
+    for frame in &frames {
+        let (_, md5, is_damaged) =
+            hashes.iter().find(|(id, ..)| frame["frame_id"] == *id).expect("a frame that was published");
+        assert_eq!((&frame["md5"], &frame["damaged"]), (&md5.as_str().into(), &(*is_damaged).into()));
+    }
+    let output = run(base.path(), &["recording", file]);
+    let first = stdout(&output).lines().next().expect("a line");
+    assert!(
+        first.starts_with("camera front, recorded from 20") && first.contains(": 12 frames in "),
+        "{first}"
+    );
+    assert!(stdout(&output).ends_with("ended: asked\n"), "{output:?}");
+    let sections = json(&run(base.path(), &["recording", file, "--json"]))["sections"].clone();
+    assert_eq!((&sections[0]["width"], &sections[0]["frames_per_second"]), (&65.into(), &25.0.into()));
+}
+
+#[test]
+fn a_file_that_is_there_is_written_over_when_that_is_asked_for_and_a_frame_has_come() {
+    let base = base();
+    let file = base.path().join("kept");
+    fs::write(&file, "somebody's own").expect("a file");
+    let path = file.to_str().expect("UTF-8");
+    let arguments = ["record", "front", "-o", path, "--count", "2", "--timeout", "60"];
+    assert_fails(&run(base.path(), &arguments), 1, "kept: there is a file already; --force writes over it");
+    // There is no camera.
+    let output = run(base.path(), &["record", "front", "-o", path, "--force", "--timeout", "0.2"]);
+    assert_fails(&output, 1, "camera front: no current frame for 0.2 s (waiting: ");
+    assert_eq!(fs::read(&file).expect("still there"), b"somebody's own");
+
+    let _running = Pair::new(base.path(), "front", 64, 48, Color::UNSPECIFIED).run(true);
+    let output = run(base.path(), &[&arguments[..], &["--force"]].concat());
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(fs::read(&file).expect("a recording").starts_with(b"VASREC\r\n"));
+}
+
+#[test]
+fn a_recording_of_no_frame_leaves_no_file() {
+    let base = base();
+    let file = base.path().join("never.vasrec");
+    let path = file.to_str().expect("UTF-8");
+    let output = run(base.path(), &["record", "front", "-o", path, "--timeout", "0.2"]);
+    assert_fails(&output, 1, "camera front: no current frame for 0.2 s (waiting: ");
+    assert!(!file.exists());
+    let output = run(base.path(), &["record", "front", "-o", "no/such/directory/x", "--timeout", "0.2"]);
+    assert_fails(&output, 1, "write no/such/directory/x: No such file or directory");
+    // A limit that no frame fits in.
+    let _running = Pair::new(base.path(), "front", 64, 48, Color::UNSPECIFIED).run(true);
+    let output = run(base.path(), &["record", "front", "-o", path, "--max-bytes", "4000", "--timeout", "60"]);
+    assert_fails(&output, 1, "no frame came, and no recording was written (size)");
+    assert!(!file.exists());
+}
+
+#[test]
+fn what_is_no_recording_is_refused_and_what_is_not_there_is_exit_code_1() {
+    let base = base();
+    let other = base.path().join("other");
+    fs::write(&other, [b'x'; 300]).expect("a file");
+    let path = other.to_str().expect("UTF-8");
+    assert_fails(
+        &run(base.path(), &["recording", path]),
+        3,
+        "other: this is no recording: it begins with xxxxxxxx",
+    );
+    fs::write(&other, b"VASREC\r\n\x01").expect("a file");
+    assert_fails(&run(base.path(), &["recording", path]), 3, "other: the recording ends after 9 bytes");
+    assert_fails(&run(base.path(), &["recording", "nothing-here"]), 1, "open nothing-here: No such file");
+    assert_fails(&run(base.path(), &["recording", "/"]), 1, "/: read at byte 0: Is a directory");
+}
+
+#[test]
+fn a_recording_for_a_pipe_that_is_closed_ends_quietly() {
+    let base = base();
+    let _running = Pair::new(base.path(), "front", 64, 48, Color::UNSPECIFIED).run(true);
+    let mut command = program(base.path());
+    command.args(["record", "front", "-o", "-"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut recorder = command.spawn().expect("the program starts");
+    let mut pipe = recorder.stdout.take().expect("piped");
+    let mut magic = [0; 8];
+    pipe.read_exact(&mut magic).expect("it begins");
+    assert_eq!(&magic, b"VASREC\r\n");
+    drop(pipe);
+    assert_eq!(wait(&mut recorder), Some(0));
+    let mut said = String::new();
+    recorder.stderr.take().expect("piped").read_to_string(&mut said).expect("text");
+    assert_eq!(said, "");
+}
+
+#[test]
+fn replay_hands_over_to_the_program_beside_it_or_says_that_there_is_none() {
+    // Links and no copies: nobody can have a file open for writing that is about to be started.
+    let real = Path::new(env!("CARGO_BIN_EXE_vas-frames"));
+    let folder = tempfile::tempdir_in(real.parent().expect("a folder")).expect("a folder beside it");
+    let own = folder.path().join("vas-frames");
+    fs::hard_link(real, &own).expect("a link");
+    let on_path = folder.path().join("bin");
+    fs::create_dir(&on_path).expect("a folder");
+    let replay = |arguments: &[&str]| {
+        let mut command = Command::new(&own);
+        command.env("PATH", &on_path).env_remove("VAS_SHM_BASE").args(arguments);
+        command.output().expect("the program starts")
+    };
+    let output = replay(&["replay", "x.vasrec"]);
+    assert_fails(&output, 1, "vas-replay, which plays recordings, is neither beside this program (");
+
+    // Whatever follows is that program's business, --help too.
+    std::os::unix::fs::symlink("/bin/echo", on_path.join("vas-replay")).expect("a link");
+    let output = replay(&["--base", "/some/where", "replay", "--speed", "2", "x.vasrec", "--help"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(stdout(&output), "--base /some/where --speed 2 x.vasrec --help\n");
+
+    // The one beside comes first.
+    std::os::unix::fs::symlink("/bin/false", folder.path().join("vas-replay")).expect("a link");
+    let output = replay(&["replay", "x.vasrec"]);
+    assert_eq!((output.status.code(), &*output.stdout, &*output.stderr), (Some(1), &b""[..], &b""[..]));
+}
