@@ -15,7 +15,7 @@ use failure::Failure;
 use play::{Ended, Played, Player, Wishes};
 use serde::Serialize;
 use source::{Choice, Source};
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -129,6 +129,7 @@ fn run() -> Result<(), Failure> {
         .with_writer(io::stderr)
         .with_max_level(LevelFilter::WARN)
         .with_target(false)
+        .with_ansi(io::stderr().is_terminal())
         .without_time()
         .init();
     let stop = Arc::new(AtomicBool::new(false));
@@ -173,7 +174,7 @@ fn run() -> Result<(), Failure> {
 
 fn report(cli: &Cli, camera: &CameraId, played: &Played, ended: &Ended) {
     let (name, offset) = match ended {
-        Ended::Recording(Ending::Cut { offset }) if cli.count.is_none() => ("cut", Some(*offset)),
+        Ended::Recording(Some(Ending::Cut { offset })) => ("cut", Some(*offset)),
         Ended::Recording(_) => ("end", None),
         Ended::Damaged(vas_recording::ReadError::Damaged { offset, .. }) => ("damaged", Some(*offset)),
         Ended::Damaged(_) => ("damaged", None),

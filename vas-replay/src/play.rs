@@ -49,7 +49,8 @@ pub(crate) struct Played {
 /// How it ended.
 #[derive(Debug)]
 pub(crate) enum Ended {
-    Recording(Ending),
+    /// `None`: with the frames that were chosen.
+    Recording(Option<Ending>),
     Damaged(ReadError),
     Signal,
 }

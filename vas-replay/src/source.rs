@@ -25,8 +25,8 @@ pub(crate) enum Item {
     State(StreamStateChange),
     /// The recording begins again.
     Again,
-    /// Nothing more.
-    Ended(Ending),
+    /// Nothing more. `None`: the frames that were chosen were all there, and what follows them was not looked at.
+    Ended(Option<Ending>),
     /// What was played was whole; here it is not.
     Failed(ReadError),
 }
@@ -133,8 +133,7 @@ fn lap(
     let mut pixels = Vec::new();
     loop {
         if choice.count == Some(played) {
-            // Not looked at further: what was chosen was there.
-            return Ok((played, Item::Ended(Ending::Cut { offset: reader.offset() })));
+            return Ok((played, Item::Ended(None)));
         }
         match reader.next_record(&mut pixels) {
             Ok(Record::Section(found)) => section = Some(found),
@@ -150,7 +149,7 @@ fn lap(
             }
             Ok(Record::State(change)) if played > 0 => send(Item::State(change))?,
             Ok(Record::State(_)) => {}
-            Ok(Record::Ended(ending)) => return Ok((played, Item::Ended(ending))),
+            Ok(Record::Ended(ending)) => return Ok((played, Item::Ended(Some(ending)))),
             Err(error) => return Ok((played, Item::Failed(error))),
         }
     }

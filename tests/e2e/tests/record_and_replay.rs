@@ -1,5 +1,6 @@
 //! A real camera recorded through a real server, and played again through the writer: what a reader sees then is what was there.
 
+use md5::{Digest as _, Md5};
 use rustix::process::Signal;
 use serde::Deserialize;
 use std::io::Read as _;
@@ -525,33 +526,41 @@ fn a_recording_goes_through_a_pipe_into_a_replay() {
     server.stop_well();
 }
 
-#[test]
-fn damage_odd_sizes_and_a_server_that_falls_silent_are_played_too() {
-    const PERIOD_NS: u64 = 40_000_000;
-    let scene = Scene::new();
+const PERIOD_NS: u64 = 40_000_000;
+
+/// A recording of two servers' frames, ten and ten of 5x3 pixels; every third one is damaged.
+fn made_up(between: impl FnOnce(&mut Writer<Vec<u8>>), generations: [u64; 2], silence_ns: u64) -> Vec<u8> {
     let camera = CameraId::new("made-up").expect("an id");
     let start = vas_recording::Start { camera, wall_ns: 0, monotonic_ns: 0 };
-    let section = vas_recording::Section::new(1, 5, 3, Color::UNSPECIFIED, PERIOD_NS).expect("a size");
     let mut writer = Writer::new(Vec::new(), &start).expect("a vector takes all");
-    writer.section(&section).expect("written");
-    for id in 0..20_u64 {
-        // Every third one is damaged; between the tenth and the next the server says nothing for five seconds.
-        let flags = if id % 3 == 0 { FrameFlags::DAMAGED } else { FrameFlags::default() };
-        let silence_ns = if id < 10 { 0 } else { 5_000_000_000 };
-        let info = FrameInfo {
-            frame_id: id,
-            timestamp_ns: id * PERIOD_NS + silence_ns,
-            flags,
-            ..FrameInfo::default()
-        };
-        writer.frame(&info, &[id as u8; 27]).expect("written");
-        if id == 9 {
-            let at_ns = id * PERIOD_NS + 3_100_000_000;
-            writer.state(&StreamStateChange { state: StreamState::ServerGone, at_ns }).expect("written");
+    let mut between = Some(between);
+    for (half, generation) in generations.into_iter().enumerate() {
+        let section =
+            vas_recording::Section::new(generation, 5, 3, Color::UNSPECIFIED, PERIOD_NS).expect("a size");
+        if half == 0 || generations[0] != generation {
+            writer.section(&section).expect("written");
+        }
+        for id in half as u64 * 10..half as u64 * 10 + 10 {
+            let flags = if id % 3 == 0 { FrameFlags::DAMAGED } else { FrameFlags::default() };
+            let timestamp_ns = id * PERIOD_NS + half as u64 * silence_ns;
+            let info = FrameInfo { frame_id: id, timestamp_ns, flags, ..FrameInfo::default() };
+            writer.frame(&info, &[id as u8; 27]).expect("written");
+        }
+        // After the first half.
+        if let Some(between) = between.take() {
+            between(&mut writer);
         }
     }
+    writer.into_inner()
+}
+
+#[test]
+fn damage_odd_sizes_and_a_server_that_falls_silent_are_played_too() {
+    let scene = Scene::new();
+    let gone = StreamStateChange { state: StreamState::ServerGone, at_ns: 9 * PERIOD_NS + 3_100_000_000 };
+    let recording = made_up(|writer| writer.state(&gone).expect("written"), [1, 1], 5_000_000_000);
     let file = path(&scene, "made-up.vasrec");
-    std::fs::write(&file, writer.into_inner()).expect("write it");
+    std::fs::write(&file, recording).expect("write it");
 
     let mut watch = Watch::start(&scene, "made-up");
     let replay = replay(&scene, &file, &["--wait", "--slots", "8"]);
@@ -564,5 +573,35 @@ fn damage_odd_sizes_and_a_server_that_falls_silent_are_played_too() {
         assert!(frames.iter().any(|frame| frame.damaged) && frames.iter().any(|frame| !frame.damaged));
         assert!(frames.iter().all(|frame| frame.damaged == (index(frame) % 3 == 0)), "{frames:?}");
         assert!(frames.iter().all(|frame| (frame.width, frame.height) == (5, 3)));
+    }
+}
+
+#[test]
+fn a_restart_without_a_pause_has_files_of_its_own_and_what_follows_comes_later_by_what_they_took() {
+    let scene = Scene::new();
+    let file = path(&scene, "made-up.vasrec");
+    std::fs::write(&file, made_up(|_| (), [1, 2], 0)).expect("write it");
+    let mut watch = Watch::start(&scene, "made-up");
+    let replay = replay(&scene, &file, &["--wait", "--slots", "8"]);
+    let before = frames_of(&lines_until(&mut watch, "stopped"));
+    let after = frames_of(&lines_until(&mut watch, "stopped"));
+    let played = played(replay);
+    assert_eq!((played.published, played.new_pairs), (20, 1), "{played:?}");
+    assert!(
+        played.shifted_ms > 0.0,
+        "files take longer than a period with the wait for a reader: {played:?}"
+    );
+    assert!(after[0].generation > before[0].generation, "other files");
+    let md5 = |luma: u8| format!("{:x}", Md5::digest([luma; 27]));
+    let number =
+        |frame: &Frame| (0..20).find(|&luma| frame.md5 == md5(luma)).map(u64::from).expect("one of the 20");
+    for frame in &after {
+        let distance_ns = (number(frame) - number(&before[0])) * PERIOD_NS;
+        let shifted_ns = frame.timestamp_ns - before[0].timestamp_ns - distance_ns;
+        assert_eq!(
+            shifted_ns / 1000,
+            (played.shifted_ms * 1000.0).round() as u64,
+            "all that follows, by as much"
+        );
     }
 }
