@@ -1,7 +1,7 @@
 //! The command line itself.
 
 use crate::failure::Failure;
-use crate::{inspect, list, record, recording, replay, snapshot, watch};
+use crate::{doctor, inspect, list, record, recording, replay, snapshot, watch};
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 use std::io::Write;
@@ -49,6 +49,11 @@ enum Verb {
     /// Play a recording as a camera, by the program vas-replay (see `vas-replay --help`)
     #[command(disable_help_flag = true)]
     Replay(replay::Arguments),
+    /// Find what keeps readers from a camera, and say the command that ends it
+    ///
+    /// Run it as the reader's user. It only reads; opening the cameras counts as a reader, and wakes an idle one for some seconds.
+    /// Exit code 0 if nothing is found, 1 if something is.
+    Doctor(doctor::Arguments),
 }
 
 impl Cli {
@@ -62,6 +67,7 @@ impl Cli {
             Verb::Record(arguments) => record::run(&base, arguments, out),
             Verb::Recording(arguments) => recording::run(arguments, out),
             Verb::Replay(arguments) => replay::run(self.base.as_deref(), arguments),
+            Verb::Doctor(arguments) => doctor::run(&base, arguments, out),
         }
     }
 }
@@ -96,6 +102,10 @@ pub(crate) struct OwnerArgument {
 }
 
 impl OwnerArgument {
+    pub(crate) fn uid(&self) -> Option<u32> {
+        self.owner
+    }
+
     pub(crate) fn options(&self) -> Options {
         match self.owner {
             Some(uid) => Options::new().owner_uid(uid),

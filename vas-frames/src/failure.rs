@@ -52,6 +52,8 @@ pub(crate) enum Failure {
     Encode { path: PathBuf, error: image::ImageError },
     #[error("convert the picture to RGB: {error}")]
     Convert { error: vas_shm_reader::convert::ConvertError },
+    #[error("{count} findings")]
+    Findings { count: usize },
     #[error("write to standard output: {0}")]
     Stdout(#[from] io::Error),
 }
@@ -75,9 +77,15 @@ impl Failure {
             | Self::NoReplay { .. }
             | Self::System { .. }
             | Self::Encode { .. }
+            | Self::Findings { .. }
             | Self::Convert { .. } => 1,
             Self::Stdout(_) => u8::from(!self.is_closed_pipe()),
         }
+    }
+
+    /// Whether nothing is left to say: the output has it all, or nobody reads it.
+    pub(crate) fn is_told(&self) -> bool {
+        matches!(self, Self::Findings { .. }) || self.is_closed_pipe()
     }
 
     /// Whoever read the output has seen enough (`| head -1`).

@@ -93,7 +93,7 @@ fn row(base: &Path, looked: &Looked) -> Row {
 
 /// What the two files take of the file system: blocks, not lengths, so that a sparse or emptied file shows as what it is.
 /// `None` if this user may not look.
-fn memory_bytes(base: &Path, camera: &CameraId) -> Option<u64> {
+pub(crate) fn memory_bytes(base: &Path, camera: &CameraId) -> Option<u64> {
     let directory = base.join(camera.as_str());
     let of = |name| match directory.join(name).symlink_metadata() {
         Ok(file) => Some(file.blocks() * 512),

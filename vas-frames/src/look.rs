@@ -21,6 +21,11 @@ pub(crate) struct Looked {
 
 /// Opens the cameras and watches them until each has given a sign of life, at most for [`LOOK`].
 pub(crate) fn look(base: &Path, cameras: &[CameraId]) -> Vec<Looked> {
+    look_for(base, cameras, LOOK)
+}
+
+/// As [`look`], at most for `limit`.
+pub(crate) fn look_for(base: &Path, cameras: &[CameraId], limit: Duration) -> Vec<Looked> {
     let began_ns = monotonic_ns();
     let mut looks: Vec<(Looked, Option<Liveness>)> = cameras
         .iter()
@@ -47,7 +52,7 @@ pub(crate) fn look(base: &Path, cameras: &[CameraId]) -> Vec<Looked> {
             is_any_unproven |= status == Status::Unproven;
         }
         let elapsed = Duration::from_nanos(now_ns - began_ns);
-        if !is_any_unproven || elapsed >= LOOK {
+        if !is_any_unproven || elapsed >= limit {
             return looks.into_iter().map(|(looked, _)| looked).collect();
         }
         std::thread::sleep(GLANCE);

@@ -6,6 +6,7 @@
 
 mod cli;
 mod color;
+mod doctor;
 mod failure;
 mod human;
 mod inspect;
@@ -32,7 +33,7 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            if !failure.is_closed_pipe() {
+            if !failure.is_told() {
                 say(&failure);
             }
             ExitCode::from(failure.exit_code())
