@@ -1,7 +1,7 @@
 //! The command line itself.
 
 use crate::failure::Failure;
-use crate::{doctor, inspect, list, record, recording, replay, snapshot, watch};
+use crate::{doctor, inspect, list, pipe, record, recording, replay, snapshot, watch};
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 use std::io::Write;
@@ -24,7 +24,7 @@ pub(crate) struct Cli {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 done, or the output was closed by its reader; 1 not there, no frame in time, or \
-nothing could be written; 2 usage; 3 refused. An interrupted watch ends by the signal, which shells show as 130.";
+nothing could be written; 2 usage; 3 refused; 4 the picture changed in a pipe. An interrupted watch ends by the signal, which shells show as 130.";
 
 #[derive(Debug, Subcommand)]
 enum Verb {
@@ -49,6 +49,11 @@ enum Verb {
     /// Play a recording as a camera, by the program vas-replay (see `vas-replay --help`)
     #[command(disable_help_flag = true)]
     Replay(replay::Arguments),
+    /// Write the pictures themselves to standard output, for `ffmpeg -i -` and `ffplay -`
+    /// At the source's pace. Whoever reads slowly misses frames, which are counted on stderr at the end. A restart of the server
+    /// with the same picture size goes on; a camera whose size or colour range changes ends it with exit code 4, since neither
+    /// form can change on the way.
+    Pipe(pipe::Arguments),
     /// Find what keeps readers from a camera, and say the command that ends it
     ///
     /// Run it as the reader's user. It only reads; opening the cameras counts as a reader, and wakes an idle one for some seconds.
@@ -67,6 +72,7 @@ impl Cli {
             Verb::Record(arguments) => record::run(&base, arguments, out),
             Verb::Recording(arguments) => recording::run(arguments, out),
             Verb::Replay(arguments) => replay::run(self.base.as_deref(), arguments),
+            Verb::Pipe(arguments) => pipe::run(&base, arguments),
             Verb::Doctor(arguments) => doctor::run(&base, arguments, out),
         }
     }

@@ -52,6 +52,12 @@ pub(crate) enum Failure {
     Encode { path: PathBuf, error: image::ImageError },
     #[error("convert the picture to RGB: {error}")]
     Convert { error: vas_shm_reader::convert::ConvertError },
+    #[error(
+        "standard output is a terminal, and pictures are for a program: vas-frames pipe {camera} | ffplay -"
+    )]
+    Terminal { camera: String },
+    #[error("the picture changed from {was} to {now}, which a pipe cannot; start it again")]
+    Changed { was: String, now: String },
     #[error("{count} findings")]
     Findings { count: usize },
     #[error("write to standard output: {0}")]
@@ -59,10 +65,11 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    /// 1 not there or failed, 2 usage, 3 refused; a closed pipe is success.
+    /// 1 not there or failed, 2 usage, 3 refused, 4 another picture; a closed pipe is success.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Usage { .. } | Self::CameraId { .. } | Self::Extension { .. } => 2,
+            Self::Usage { .. } | Self::CameraId { .. } | Self::Extension { .. } | Self::Terminal { .. } => 2,
+            Self::Changed { .. } => 4,
             Self::BaseNoDirectory { .. } | Self::BaseRefused { .. } | Self::Refused(_) => 3,
             Self::Recording { error: ReadError::Io { .. }, .. } => 1,
             Self::Recording { .. } => 3,

@@ -14,7 +14,7 @@ use vas_shm_reader::{
 };
 
 /// How often the output is looked at while no frame comes: whoever read it may have left.
-const TICK: Duration = Duration::from_millis(250);
+pub(crate) const TICK: Duration = Duration::from_millis(250);
 /// How long a refusal may last before the watch ends: two tries. A server that is just starting may be seen half way.
 pub(crate) const REFUSAL_LIMIT: Duration = Duration::from_millis(1500);
 
@@ -233,7 +233,7 @@ fn print_state(out: &mut dyn Write, camera: &str, status: &StreamStatus, json: b
 }
 
 /// Whether nobody reads standard output any more. Without asking, a watch of a camera that is gone would outlive its pipe.
-fn is_output_closed() -> bool {
+pub(crate) fn is_output_closed() -> bool {
     let stdout = io::stdout();
     let mut fds = [PollFd::new(&stdout, PollFlags::empty())];
     let no_wait = Timespec { tv_sec: 0, tv_nsec: 0 };
