@@ -1,7 +1,7 @@
 //! The command line itself.
 
 use crate::failure::Failure;
-use crate::{doctor, inspect, list, pipe, record, recording, replay, snapshot, watch};
+use crate::{doctor, inspect, list, pipe, record, recording, replay, snapshot, top, watch};
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 use std::io::Write;
@@ -54,6 +54,12 @@ enum Verb {
     /// with the same picture size goes on; a camera whose size or colour range changes ends it with exit code 4, since neither
     /// form can change on the way.
     Pipe(pipe::Arguments),
+    /// Show all cameras as they are now, again and again: rate, age, jitter, readers, memory, and one with its picture
+    ///
+    /// In a terminal: q ends, the arrows choose, enter shows one camera with a small live picture. Elsewhere the table is printed
+    /// once an interval. It holds the cameras open all the time, as any reader does: the server exports each of them meanwhile.
+    /// READERS are other processes that have the camera open, as far as /proc tells this user: 2+ there may be more, ? not known.
+    Top(top::Arguments),
     /// Find what keeps readers from a camera, and say the command that ends it
     ///
     /// Run it as the reader's user. It only reads; opening the cameras counts as a reader, and wakes an idle one for some seconds.
@@ -73,6 +79,7 @@ impl Cli {
             Verb::Recording(arguments) => recording::run(arguments, out),
             Verb::Replay(arguments) => replay::run(self.base.as_deref(), arguments),
             Verb::Pipe(arguments) => pipe::run(&base, arguments),
+            Verb::Top(arguments) => top::run(&base, arguments, out),
             Verb::Doctor(arguments) => doctor::run(&base, arguments, out),
         }
     }

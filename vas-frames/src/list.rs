@@ -54,7 +54,7 @@ pub(crate) fn run(base: &Path, arguments: &Arguments, out: &mut dyn Write) -> Re
     Ok(())
 }
 
-fn base_failure(base: &Path, error: io::Error) -> Failure {
+pub(crate) fn base_failure(base: &Path, error: io::Error) -> Failure {
     let base = base.to_owned();
     match error.kind() {
         io::ErrorKind::NotFound => Failure::NoBase { base },

@@ -17,6 +17,7 @@ mod record;
 mod recording;
 mod replay;
 mod snapshot;
+mod top;
 mod watch;
 
 use clap::Parser;

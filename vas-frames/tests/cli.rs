@@ -726,7 +726,7 @@ fn a_recording_has_the_frames_with_their_flags_and_hashes() {
     while recorder.try_wait().expect("it can be waited for").is_none() {
         let number = hashes.len() as u8;
         let packed = pair.grey(number);
-        let flags = if number % 3 == 0 { FrameFlags::DAMAGED } else { FrameFlags(0) };
+        let flags = if number.is_multiple_of(3) { FrameFlags::DAMAGED } else { FrameFlags(0) };
         let id = pair.publish(&packed, flags).get();
         hashes.push((id, format!("{:x}", Md5::digest(&packed)), flags.is_damaged()));
         pair.beat();

@@ -171,7 +171,7 @@ fn a_picture_of_another_size_ends_the_pipe_with_a_sentence_and_its_own_exit_code
     let (small, other) = (require!(clip("yard.mp4")), require!(clip("odd_641x479.avi")));
     let scene = Scene::new();
     let server = Server::start(&scene, &file_camera("front", &small, true));
-    let mut child = read_by_us(&scene, &[]);
+    let mut child = read_by_us(&scene, &["--count", "500"]);
     let _ = read_frames(&mut child, 10);
     server.stop_well();
     let server = Server::start(&scene, &file_camera("front", &other, true));
