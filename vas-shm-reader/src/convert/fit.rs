@@ -223,8 +223,8 @@ impl Converter {
     /// Brings a frame to a model's input in `out`: rows of [`ModelInput::stride_bytes`], `stride_bytes` apart. All of `out`'s
     /// pixels are written, bars too. Says where the frame lies in it.
     ///
-    /// The frame has to stay whole only for as long as it takes to copy it, the first of this call's work. All buffers are
-    /// kept; what filters weigh with is computed for each call, some kilobytes.
+    /// The frame has to stay whole only for as long as it takes to copy it, the first of this call's work. The
+    /// buffers of pixels are kept; the weights of filters are made for each call, in about a thousand small allocations.
     ///
     /// ```
     /// # mod server { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/pair.rs")); }
