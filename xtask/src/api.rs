@@ -108,7 +108,7 @@ fn apply(workspace: &Workspace, verb: &Verb) -> Outcome<Verdict> {
 /// Has rustdoc write the interface of one crate; gives the file.
 fn json(workspace: &Workspace, name: &str, target: &std::path::Path) -> Outcome<PathBuf> {
     let mut command = workspace.cargo();
-    command.args(["rustdoc", "--locked", "--lib", "-p", name, "--target-dir"]).arg(target);
+    command.args(["rustdoc", "--locked", "--lib", "--all-features", "-p", name, "--target-dir"]).arg(target);
     command.args(["--", "-Z", "unstable-options", "--output-format", "json"]);
     command.env("RUSTC_BOOTSTRAP", "1").env_remove("CARGO_BUILD_TARGET");
     run::behind_ticker(&format!("writing the interface of {name} as JSON"), &mut command)?;

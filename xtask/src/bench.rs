@@ -14,6 +14,8 @@ pub(crate) enum Verb {
     Copy(Copy),
     /// From the last packet of a picture to a frame that a reader has, by each RTSP client (bench/clients)
     Clients(Clients),
+    /// How long a frame takes to RGB, grey and a model's input, beside swscale and OpenCV (bench/convert)
+    Convert(Convert),
 }
 
 #[derive(Args)]
@@ -21,6 +23,13 @@ pub(crate) struct Clients {
     /// Frames that each reader takes of each camera
     #[arg(long, default_value_t = 150)]
     frames: u32,
+}
+
+#[derive(Args)]
+pub(crate) struct Convert {
+    /// Rounds of each task
+    #[arg(long, default_value_t = 200)]
+    rounds: u32,
 }
 
 #[derive(Args)]
@@ -36,6 +45,7 @@ pub(crate) fn command(workspace: &Workspace, verb: &Verb) -> Outcome {
     let options = match verb {
         Verb::Copy(options) => options,
         Verb::Clients(options) => return clients(workspace, options),
+        Verb::Convert(options) => return convert(workspace, options),
     };
     ui::stage("Ways into a slot");
     let mut command = workspace.cargo();
@@ -53,4 +63,26 @@ fn clients(workspace: &Workspace, options: &Clients) -> Outcome {
     let mut command = Command::new(workspace.target.join("release").join("vas-clients"));
     command.args(["--frames", &options.frames.to_string(), "--clips"]).arg(folder);
     run::step(command.current_dir(&workspace.root))
+}
+
+/// OpenCV for Python, which alone is compared with it: fetched where it can be, and named as skipped where it cannot.
+const OPENCV: &str = "opencv-python-headless==4.12.0.88";
+
+fn convert(workspace: &Workspace, options: &Convert) -> Outcome {
+    let clips = clips::make(workspace, clips::Wanted::All)?;
+    ui::stage("OpenCV");
+    let packages = workspace.target.join("opencv");
+    if !packages.join("cv2").is_dir() {
+        let mut fetch = Command::new("python3");
+        fetch.args(["-m", "pip", "install", "--quiet", "--only-binary=:all:", "--target"]).arg(&packages);
+        // The program says itself that it goes without.
+        if let Err(why) = run::step(fetch.arg(OPENCV)) {
+            ui::note(&format!("   not fetched: {why}"));
+        }
+    }
+    ui::stage("A frame to pixels");
+    let mut command = workspace.cargo();
+    command.args(["bench", "--locked", "--package", "vas-ingest", "--bench", "convert", "--"]);
+    command.args(["--rounds", &options.rounds.to_string(), "--python", "python3", "--clips"]).arg(clips);
+    run::step(command.env("PYTHONPATH", packages))
 }

@@ -40,6 +40,7 @@ const UNSAFE_PLACES: &[&str] = &[
     "vas-shm-writer/src/map.rs",
     "vas-shm-reader/src/map.rs",
     "vas-ingest/src/av/",
+    "vas-ingest/benches/convert/swscale.rs",
     "vas-ingest/benches/copy/swscale.rs",
     "bench/copy/src/kernels.rs",
     "bindings/c-writer/src/ffi.rs",
