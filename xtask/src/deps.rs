@@ -26,9 +26,11 @@ const WALLS: &[(&str, &[&str])] = &[
         &["vas-shm-writer", C_WRITER, "vas-shm-reader", "vas-ingest", "rustix", "memmap2", FFMPEG],
     ),
     ("vas-replay", &["vas-shm-reader", "vas-frames", C_WRITER, "vas-ingest", FFMPEG]),
+    (GSTREAMER, &["vas-shm-writer", C_WRITER, "vas-ingest", FFMPEG]),
 ];
 const PROTO: &str = "vas-shm-proto";
 const C_WRITER: &str = "vas-shm-writer-c";
+const GSTREAMER: &str = "gst-plugin-vasframes";
 const FFMPEG: &str = "ffmpeg-sys-next";
 /// The only member that may know FFmpeg.
 const FFMPEG_OWNER: &str = "vas-ingest";

@@ -132,6 +132,32 @@ const NEEDS: &[Need] = &[
         ]),
     },
     Need {
+        what: "GStreamer's libraries, headers and programs",
+        why: "the element vasframesrc is built with them, and shown in pipelines as users have them",
+        level: Level::Test,
+        is_met: || {
+            // GStreamer 1.18: Debian 11's, the oldest that the element is built for.
+            let libraries = ["--exists", "gstreamer-1.0 >= 1.18", "gstreamer-app-1.0", "gstreamer-video-1.0"];
+            run::succeeds("pkg-config", libraries)
+                && ["gst-inspect-1.0", "gst-launch-1.0"].iter().all(|program| run::which(program).is_some())
+        },
+        packages: Packages::Named(&[
+            "libgstreamer1.0-dev",
+            "libgstreamer-plugins-base1.0-dev",
+            "gstreamer1.0-tools",
+        ]),
+    },
+    Need {
+        what: "GStreamer and numpy for the distribution's own Python",
+        why: "run the program in Python of bindings/gstreamer's page",
+        level: Level::Test,
+        is_met: || {
+            let names = "gi.require_version('GstApp', '1.0'); gi.require_version('GstVideo', '1.0')";
+            run::succeeds("/usr/bin/python3", ["-c", &format!("import gi, numpy; {names}")])
+        },
+        packages: Packages::Named(&["python3-gi", "python3-numpy", "gir1.2-gst-plugins-base-1.0"]),
+    },
+    Need {
         what: "clang and gcc, for C and for C++",
         why: "compile the C reader in the tests: without a warning in each of them, with gcc's sanitizers too",
         level: Level::Test,

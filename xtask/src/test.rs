@@ -20,6 +20,14 @@ pub(crate) fn command(workspace: &Workspace, args: &[String], ci: Option<&Path>)
     run::step(workspace.cargo().args(["build", "--workspace", "--bins"]))?;
     run::step(workspace.cargo().args(["build", "-p", "vas-shm-writer-c", "--lib"]))?;
     run::step(workspace.cargo().args(["build", "-p", "vas-shm-writer", "--example", "test_pattern"]))?;
+    run::step(workspace.cargo().args([
+        "build",
+        "-p",
+        "gst-plugin-vasframes",
+        "--lib",
+        "--example",
+        "gst_watch",
+    ]))?;
 
     ui::stage("Tests of the workspace");
     let mut command = workspace.cargo();
