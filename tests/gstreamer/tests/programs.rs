@@ -2,12 +2,12 @@
 
 use md5::{Digest, Md5};
 use serde_json::Value;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use vas_e2e::clips::ffmpeg;
 use vas_e2e::process::{Process, program};
-use vas_e2e::require;
 use vas_e2e::scene::Scene;
+use vas_e2e::{Lacking, require};
 use vas_gstreamer_tests::{CAMERA, Published, Server, launch, with_plugin};
 use vas_shm_writer::{Color, ColorRange, PictureFormat};
 
@@ -15,6 +15,34 @@ fn ended_well(process: Process) -> String {
     let ended = process.wait();
     assert!(ended.status.success(), "{}{}", ended.stdout, ended.stderr);
     ended.stdout
+}
+
+/// Whether GStreamer has these elements here.
+fn elements(scene: &Scene, names: &[&str]) -> Result<(), Lacking> {
+    for name in names {
+        let mut command = with_plugin(scene, "gst-inspect-1.0");
+        let ended = Process::run("gst-inspect-1.0", command.args(["--exists", name]));
+        if !ended.status.success() {
+            return Err(format!(
+                "GStreamer has no {name} here: `cargo xtask setup --level test` installs it"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Whether these words of Python end well in the distribution's own, which is the one with GStreamer's bindings.
+fn python(words: &str) -> Result<(), Lacking> {
+    let ended = Process::run("python3", Command::new("/usr/bin/python3").args(["-c", words]));
+    if ended.status.success() {
+        Ok(())
+    } else {
+        Err(format!("/usr/bin/python3 cannot {words}: {}", ended.stderr))
+    }
+}
+
+fn example(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../bindings/gstreamer/examples").join(name)
 }
 
 /// Publishes pictures at the camera's rate until the process has what it was started for.
@@ -97,6 +125,7 @@ fn what_is_encoded_without_loss_is_what_was_published_in_its_size_rate_and_colou
         ),
     ] {
         let scene = Scene::new();
+        require!(elements(&scene, &["x264enc", "matroskamux"]));
         let mut server = Server::start(&scene);
         let file = scene.files().join("encoded.mkv");
         let words = format!(
@@ -120,7 +149,7 @@ fn what_is_encoded_without_loss_is_what_was_published_in_its_size_rate_and_colou
 }
 
 /// MD5 of each picture of a file as NV12, by the `ffmpeg` program, which is kept from changing the range.
-fn decoded(file: &Path) -> Result<Vec<String>, vas_e2e::Lacking> {
+fn decoded(file: &Path) -> Result<Vec<String>, Lacking> {
     let mut command = Command::new("ffmpeg");
     command.args(["-nostdin", "-v", "error", "-i"]).arg(file);
     command.args([
@@ -139,7 +168,7 @@ fn decoded(file: &Path) -> Result<Vec<String>, vas_e2e::Lacking> {
     Ok(frames.filter_map(|line| line.rsplit(',').next()).map(|hash| hash.trim().to_owned()).collect())
 }
 
-fn probed(file: &Path) -> Result<Value, vas_e2e::Lacking> {
+fn probed(file: &Path) -> Result<Value, Lacking> {
     let mut command = Command::new("ffprobe");
     let told = ffmpeg(command.args(["-v", "error", "-show_streams", "-of", "json"]).arg(file))?;
     let told: Value = serde_json::from_str(&told).expect("JSON");
@@ -254,11 +283,12 @@ fn the_watch_program_tells_every_frame_through_a_change_of_size_and_a_restart_of
 #[test]
 fn the_program_in_python_on_the_page_prints_what_it_says() {
     let scene = Scene::new();
+    require!(python(
+        "import gi, numpy; [gi.require_version(name, '1.0') for name in ('GstApp', 'GstVideo')]"
+    ));
     let mut server = Server::start(&scene);
-    // The distribution's own Python has GStreamer's bindings.
     let mut command = with_plugin(&scene, "/usr/bin/python3");
-    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../bindings/gstreamer/examples/appsink.py");
-    command.arg(example).args([CAMERA, "5"]);
+    command.arg(example("appsink.py")).args([CAMERA, "5"]);
     let (published, told) =
         publish_while_it_runs(Process::start("appsink.py", &mut command), || server.publish(322, 242));
     let lines: Vec<&str> = told.lines().collect();
@@ -274,6 +304,27 @@ fn the_program_in_python_on_the_page_prints_what_it_says() {
         let mean = luma.iter().map(|&luma| u64::from(luma)).sum::<u64>() as f64 / luma.len() as f64;
         assert_eq!(line, format!("frame {id} 322x242 mean luma {mean:.2}"));
     }
+    server.stop();
+}
+
+#[test]
+fn the_rtsp_server_on_the_page_serves_the_camera() {
+    let scene = Scene::new();
+    require!(elements(&scene, &["x264enc", "rtph264pay", "videoconvert"]));
+    require!(python("import gi; gi.require_version('GstRtspServer', '1.0')"));
+    let mut server = Server::start(&scene);
+    let mut command = with_plugin(&scene, "/usr/bin/python3");
+    let rtsp = Process::start("rtsp.py", command.arg(example("rtsp.py")).args([CAMERA, "0"]));
+    let url = rtsp.stdout.line_with("rtsp://");
+    let mut command = Command::new("ffprobe");
+    command.args(["-v", "error", "-rtsp_transport", "tcp", "-show_streams", "-of", "json", &url]);
+    let (_, told) =
+        publish_while_it_runs(Process::start("ffprobe", &mut command), || server.publish(322, 242));
+    let told: Value = serde_json::from_str(&told).expect("JSON");
+    let stream = &told["streams"][0];
+    assert_eq!((&stream["width"], &stream["height"]), (&322.into(), &242.into()), "{stream}");
+    assert_eq!(stream["codec_name"], "h264", "{stream}");
+    rtsp.kill();
     server.stop();
 }
 
