@@ -110,6 +110,13 @@ const NEEDS: &[Need] = &[
         packages: Packages::Named(&["systemd"]),
     },
     Need {
+        what: "tmux and script",
+        why: "are the terminals in which vas-frames top and pipe are looked at",
+        level: Level::Test,
+        is_met: || run::which("tmux").is_some() && run::which("script").is_some(),
+        packages: Packages::Named(&["tmux", "bsdutils"]),
+    },
+    Need {
         what: "ip",
         why: "gives the network to a server that was started before it",
         level: Level::Test,

@@ -5,7 +5,6 @@ use super::watched::{Row, Watched};
 use super::{Arguments, HEADINGS, TURN, cells};
 use crate::failure::Failure;
 use crate::list::base_failure;
-use crate::watch::is_output_closed;
 use ratatui::Frame;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
 use ratatui::crossterm::terminal::{disable_raw_mode, enable_raw_mode, window_size};
@@ -13,15 +12,20 @@ use ratatui::layout::{Constraint, Layout, Position, Rect};
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span, Text};
 use ratatui::widgets::{Cell, Paragraph, Row as TableRow, Table, TableState};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::io::{self, Write};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::{Duration, Instant};
 use vas_shm_reader::Reader;
 
 /// How often the picture of one camera is drawn anew.
 const PICTURE_INTERVAL: Duration = Duration::from_millis(100);
+/// How long after a signal this may go on by itself.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// Pixels of a character where the terminal does not say.
 const USUAL_CELL: (u32, u32) = (8, 16);
 
@@ -44,7 +48,7 @@ struct View {
 }
 
 pub(super) fn run(base: &Path, mut watched: Watched, arguments: &Arguments) -> Result<(), Failure> {
-    let mut signals = Signals::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM])?;
+    let signal = listen()?;
     let means = match arguments.picture {
         Means::Auto => {
             enable_raw_mode()?;
@@ -63,7 +67,7 @@ pub(super) fn run(base: &Path, mut watched: Watched, arguments: &Arguments) -> R
             arguments,
             &mut screen,
             View { table: TableState::default(), is_one: false, means },
-            &mut signals,
+            &signal,
         )
     };
     // Only now, with the terminal as it was.
@@ -80,7 +84,7 @@ fn show(
     arguments: &Arguments,
     Screen(terminal): &mut Screen,
     mut view: View,
-    signals: &mut Signals,
+    signal: &AtomicI32,
 ) -> Result<Option<i32>, Failure> {
     view.table.select(Some(0));
     let mut drawn = 0;
@@ -88,11 +92,9 @@ fn show(
     let mut next_rows = Instant::now();
     let mut next_draw = Instant::now();
     loop {
-        if let Some(signal) = signals.pending().next() {
-            return Ok(Some(signal));
-        }
-        if is_output_closed() {
-            return Err(io::Error::from(io::ErrorKind::BrokenPipe).into());
+        let came = signal.load(Ordering::Relaxed);
+        if came != 0 {
+            return Ok(Some(came));
         }
         watched.turn().map_err(|error| base_failure(base, error))?;
         let now = Instant::now();
@@ -110,7 +112,10 @@ fn show(
                 return Ok(None);
             }
         }
-        if !event::poll(TURN)? {
+        if !is_terminal_there(TURN) {
+            return Err(io::Error::from(io::ErrorKind::BrokenPipe).into());
+        }
+        if !event::poll(Duration::ZERO)? {
             continue;
         }
         match event::read()? {
@@ -136,6 +141,34 @@ fn show(
         }
         next_draw = Instant::now();
     }
+}
+
+/// The number of the signal that came, 0 before. A thread of its own hears it: should this program be caught in its terminal,
+/// the thread ends it.
+fn listen() -> io::Result<Arc<AtomicI32>> {
+    let mut signals = Signals::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM])?;
+    let came = Arc::new(AtomicI32::new(0));
+    let ours = Arc::clone(&came);
+    std::thread::Builder::new().name("signals".into()).spawn(move || {
+        if let Some(signal) = signals.forever().next() {
+            ours.store(signal, Ordering::Relaxed);
+            std::thread::sleep(PATIENCE);
+            let _ = ratatui::try_restore();
+            let _ = signal_hook::low_level::emulate_default_handler(signal);
+        }
+    })?;
+    Ok(came)
+}
+
+/// Waits for a key, at most so long. Whether the terminal still is one: crossterm would read the end of one that was closed
+/// again and again, and never come back.
+fn is_terminal_there(at_most: Duration) -> bool {
+    let stdin = io::stdin();
+    let mut fds = [PollFd::new(&stdin, PollFlags::IN)];
+    let timeout = Timespec { tv_sec: 0, tv_nsec: i64::from(at_most.subsec_nanos()) };
+    // Interrupted by a signal: it is looked at next.
+    let _ = poll(&mut fds, Some(&timeout));
+    !fds[0].revents().intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL)
 }
 
 /// Back to the table. Pictures of kitty and sixel are not the characters that are drawn over them.
@@ -225,7 +258,12 @@ fn draw_table(frame: &mut Frame<'_>, base: &Path, rows: &[Row], state: &mut Tabl
     frame.render_widget(Paragraph::new(title).style(Style::new().add_modifier(Modifier::BOLD)), head);
     let cells: Vec<_> = rows.iter().map(cells).collect();
     // As wide as the widest cell, as in the text.
+    let last = HEADINGS.len() - 1;
     let widths = (0..HEADINGS.len()).map(|column| {
+        if column == last {
+            // A sentence: what is left of the line, so that it takes nothing from the numbers.
+            return Constraint::Fill(1);
+        }
         let widest = cells.iter().map(|cells| cells[column].chars().count()).max().unwrap_or(0);
         Constraint::Length(u16::try_from(widest.max(HEADINGS[column].len())).unwrap_or(u16::MAX))
     });
