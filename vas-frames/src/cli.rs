@@ -1,7 +1,7 @@
 //! The command line itself.
 
 use crate::failure::Failure;
-use crate::{doctor, inspect, list, pipe, record, recording, replay, snapshot, top, watch};
+use crate::{doctor, inspect, list, manual, pipe, record, recording, replay, snapshot, top, watch};
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 use std::io::Write;
@@ -65,6 +65,14 @@ enum Verb {
     /// Run it as the reader's user. It only reads; opening the cameras counts as a reader, and wakes an idle one for some seconds.
     /// Exit code 0 if nothing is found, 1 if something is.
     Doctor(doctor::Arguments),
+    /// Print what a shell needs to complete this program's words
+    ///
+    /// For example: vas-frames completions bash > /usr/share/bash-completion/completions/vas-frames
+    Completions(manual::CompletionsArguments),
+    /// Print the manual page, or write one for each verb
+    ///
+    /// For example: vas-frames man /usr/local/share/man/man1
+    Man(manual::ManArguments),
 }
 
 impl Cli {
@@ -81,6 +89,8 @@ impl Cli {
             Verb::Pipe(arguments) => pipe::run(&base, arguments),
             Verb::Top(arguments) => top::run(&base, arguments, out),
             Verb::Doctor(arguments) => doctor::run(&base, arguments, out),
+            Verb::Completions(arguments) => manual::completions(arguments, out),
+            Verb::Man(arguments) => manual::man(arguments, out),
         }
     }
 }
@@ -145,7 +155,8 @@ pub(crate) fn answer(error: &clap::Error) -> Result<(), Failure> {
         }
         ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             let sentence =
-                "a verb is missing: list, inspect, watch, snapshot, record, recording or replay".to_owned();
+                "a verb is missing: list, top, watch, snapshot, pipe, inspect, doctor, record, recording or replay"
+                    .to_owned();
             Err(Failure::Usage { sentence })
         }
         _ => {

@@ -12,6 +12,7 @@ mod human;
 mod inspect;
 mod list;
 mod look;
+mod manual;
 mod pipe;
 mod record;
 mod recording;

@@ -110,6 +110,13 @@ const NEEDS: &[Need] = &[
         packages: Packages::Named(&["systemd"]),
     },
     Need {
+        what: "groff",
+        why: "reads the manual pages of vas-frames as man(1) does",
+        level: Level::Test,
+        is_met: || run::which("groff").is_some(),
+        packages: Packages::Named(&["groff"]),
+    },
+    Need {
         what: "tmux and script",
         why: "are the terminals in which vas-frames top and pipe are looked at",
         level: Level::Test,
