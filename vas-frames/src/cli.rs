@@ -37,7 +37,7 @@ enum Verb {
     Inspect(inspect::Arguments),
     /// Print a line per frame, through restarts of the server
     Watch(watch::Arguments),
-    /// Write the newest frame as a PNG or JPEG picture
+    /// Write the newest frame as a PNG or JPEG picture, of one camera or of all
     Snapshot(snapshot::Arguments),
     /// Write a camera's frames with their times into a file, raw and whole
     ///

@@ -58,6 +58,10 @@ pub(crate) enum Failure {
     Terminal { camera: String },
     #[error("the picture changed from {was} to {now}, which a pipe cannot; start it again")]
     Changed { was: String, now: String },
+    #[error("{}: no cameras", .base.display())]
+    NoCameras { base: PathBuf },
+    #[error("{missing} of {of} cameras gave no picture")]
+    Missing { missing: usize, of: usize },
     #[error("{count} findings")]
     Findings { count: usize },
     #[error("write to standard output: {0}")]
@@ -84,6 +88,8 @@ impl Failure {
             | Self::NoReplay { .. }
             | Self::System { .. }
             | Self::Encode { .. }
+            | Self::NoCameras { .. }
+            | Self::Missing { .. }
             | Self::Findings { .. }
             | Self::Convert { .. } => 1,
             Self::Stdout(_) => u8::from(!self.is_closed_pipe()),

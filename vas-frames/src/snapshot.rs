@@ -1,21 +1,25 @@
-//! `snapshot`: the newest frame as a picture file.
+//! `snapshot`: the newest frame as a picture file, of one camera or of all.
 
 use crate::cli::{CameraArgument, OwnerArgument, seconds};
 use crate::failure::Failure;
 use crate::human;
+use crate::list::base_failure;
 use crate::watch::no_frame;
 use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::PngEncoder;
 use image::{ExtendedColorType, ImageEncoder};
+use serde::Serialize;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use vas_shm_reader::convert::{Conversion, ConvertError, Converter, Picture, PixelLayout};
-use vas_shm_reader::{Event, Frame, FrameStream, Mode, Reader, StreamStatus};
+use vas_shm_reader::{CameraId, Event, Frame, FrameStream, Mode, Reader, StreamStatus, cameras};
 
 /// Of JPEG, 1 to 100.
 const JPEG_QUALITY: u8 = 90;
+/// With `--all`: cameras that are waited for at a time.
+const AT_A_TIME: usize = 8;
 /// With `--old`: how often the slots are looked at while there is no picture at all.
 const OLD_TICK: Duration = Duration::from_millis(20);
 
@@ -23,10 +27,19 @@ const OLD_TICK: Duration = Duration::from_millis(20);
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     #[command(flatten)]
-    camera: CameraArgument,
-    /// Where to write the picture; the end of the name, .png or .jpg, is the format
+    camera: Option<CameraArgument>,
+    /// Take one of every camera that is there; each has its id as its name
+    #[arg(long, conflicts_with = "camera", required_unless_present = "camera")]
+    all: bool,
+    /// Where to write the picture; the end of the name, .png or .jpg, is the format. With --all: the directory
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
+    /// With --all: the format of the pictures
+    #[arg(long, value_name = "FORMAT", default_value = "png", requires = "all")]
+    format: Format,
+    /// Print a JSON object per picture, one a line
+    #[arg(long)]
+    json: bool,
     /// How long to wait for a current frame
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds, allow_negative_numbers = true)]
     timeout: Duration,
@@ -37,9 +50,10 @@ pub(crate) struct Arguments {
     owner: OwnerArgument,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, clap::ValueEnum)]
 enum Format {
     Png,
+    #[value(name = "jpg", alias = "jpeg")]
     Jpeg,
 }
 
@@ -53,28 +67,120 @@ struct Taken {
     is_damaged: bool,
 }
 
+/// A picture that was written, as `--json` shows it.
+#[derive(Debug, Serialize)]
+struct Written {
+    camera: String,
+    path: String,
+    width: u32,
+    height: u32,
+    size_bytes: u64,
+    frame_id: u64,
+    damaged: bool,
+    age_ms: f64,
+    /// Matrix and range that it was converted with, and which of them were assumed.
+    conversion: String,
+}
+
+/// A picture that was not, as `--json` shows it.
+#[derive(Debug, Serialize)]
+struct NotWritten<'a> {
+    camera: &'a str,
+    error: String,
+}
+
 pub(crate) fn run(base: &Path, arguments: &Arguments, out: &mut dyn Write) -> Result<(), Failure> {
-    let camera = arguments.camera.id()?;
-    let path = &arguments.output;
-    let format = Format::of(path)?;
+    match &arguments.camera {
+        Some(camera) => {
+            let format = Format::of(&arguments.output)?;
+            let written = one(base, camera.id()?, &arguments.output, format, arguments)?;
+            print(out, &written, arguments.json)
+        }
+        None => all(base, arguments, out),
+    }
+}
+
+/// A picture of every camera. What one of them lacks does not keep the others from theirs.
+fn all(base: &Path, arguments: &Arguments, out: &mut dyn Write) -> Result<(), Failure> {
+    let cameras = cameras(base).map_err(|error| base_failure(base, error))?;
+    let directory = &arguments.output;
+    std::fs::create_dir_all(directory)
+        .map_err(|error| Failure::Picture { path: directory.clone(), error })?;
+    let mut missing = 0;
+    // So many wait at a time; each holds a picture in memory.
+    for some in cameras.chunks(AT_A_TIME) {
+        let written: Vec<_> = std::thread::scope(|scope| {
+            let take = |camera: CameraId| {
+                let extension = if arguments.format == Format::Png { "png" } else { "jpg" };
+                let path = directory.join(format!("{camera}.{extension}"));
+                scope.spawn(move || one(base, camera, &path, arguments.format, arguments))
+            };
+            let threads: Vec<_> = some.iter().copied().map(take).collect();
+            threads.into_iter().map(std::thread::ScopedJoinHandle::join).collect()
+        });
+        for (camera, written) in some.iter().zip(written) {
+            match written {
+                Ok(Ok(written)) => print(out, &written, arguments.json)?,
+                Ok(Err(failure)) => {
+                    missing += 1;
+                    if arguments.json {
+                        let row = NotWritten { camera: camera.as_str(), error: failure.to_string() };
+                        serde_json::to_writer(&mut *out, &row)?;
+                        writeln!(out)?;
+                    } else {
+                        crate::say(&failure);
+                    }
+                }
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        out.flush()?;
+    }
+    match missing {
+        0 if cameras.is_empty() => Err(Failure::NoCameras { base: base.to_owned() }),
+        0 => Ok(()),
+        _ => Err(Failure::Missing { missing, of: cameras.len() }),
+    }
+}
+
+fn one(
+    base: &Path,
+    camera: CameraId,
+    path: &Path,
+    format: Format,
+    arguments: &Arguments,
+) -> Result<Written, Failure> {
     let stream = FrameStream::new(base, camera).mode(Mode::Latest).options(arguments.owner.options());
     let taken = take(stream, arguments)?;
     let encoded =
-        encode(&taken.rgb, format).map_err(|error| Failure::Encode { path: path.clone(), error })?;
-    write_whole(path, &encoded).map_err(|error| Failure::Picture { path: path.clone(), error })?;
-    writeln!(
+        encode(&taken.rgb, format).map_err(|error| Failure::Encode { path: path.to_owned(), error })?;
+    write_whole(path, &encoded).map_err(|error| Failure::Picture { path: path.to_owned(), error })?;
+    Ok(Written {
+        camera: camera.to_string(),
+        path: path.display().to_string(),
+        width: taken.rgb.width,
+        height: taken.rgb.height,
+        size_bytes: encoded.len() as u64,
+        frame_id: taken.frame_id,
+        damaged: taken.is_damaged,
+        age_ms: human::milliseconds(taken.age),
+        conversion: taken.conversion.to_string(),
+    })
+}
+
+fn print(out: &mut dyn Write, written: &Written, json: bool) -> Result<(), Failure> {
+    if json {
+        serde_json::to_writer(&mut *out, written)?;
+        return Ok(writeln!(out)?);
+    }
+    let Written { camera, path, width, height, size_bytes, frame_id, conversion, .. } = written;
+    let damaged = if written.damaged { " (damaged)" } else { "" };
+    let age = human::duration(Duration::from_secs_f64(written.age_ms / 1e3));
+    let size = human::bytes(*size_bytes);
+    Ok(writeln!(
         out,
-        "wrote {}: {}x{}, {}, camera {camera} frame {}{}, {} old, {}",
-        path.display(),
-        taken.rgb.width,
-        taken.rgb.height,
-        human::bytes(encoded.len() as u64),
-        taken.frame_id,
-        if taken.is_damaged { " (damaged)" } else { "" },
-        human::duration(taken.age),
-        taken.conversion,
-    )?;
-    Ok(())
+        "wrote {path}: {width}x{height}, {size}, camera {camera} frame {frame_id}{damaged}, {age} old, {conversion}"
+    )?)
 }
 
 /// Waits for a frame that can be converted whole. A frame that is overwritten meanwhile is followed by a newer one.

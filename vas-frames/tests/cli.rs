@@ -127,6 +127,8 @@ fn wrong_usage_is_one_sentence_and_exit_code_2() {
         (&["dance"], "unrecognized subcommand 'dance'"),
         (&["watch"], "required arguments were not provided: <CAMERA>"),
         (&["snapshot", "front"], "--output <FILE>"),
+        (&["snapshot", "-o", "x.png"], "<CAMERA>"),
+        (&["snapshot", "front", "--all", "-o", "x"], "cannot be used with"),
         (&["watch", "front", "--count", "0"], "invalid value '0' for '--count <N>'"),
         (&["watch", "front", "--timeout", "-1"], "a number of seconds above 0"),
         (&["watch", "front", "--timeout", "0"], "a number of seconds above 0"),
@@ -690,6 +692,42 @@ fn the_last_picture_of_a_dead_server_comes_only_on_request_and_with_its_age() {
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert!(stdout(&output).contains(" old, matrix BT.709"), "{output:?}");
     assert!(worst_difference(&picture) <= 2);
+}
+
+#[test]
+fn a_snapshot_of_all_has_a_picture_and_a_line_of_each_camera_and_says_which_gave_none() {
+    let (base, elsewhere) = (base(), base());
+    let pictures = elsewhere.path().join("pictures");
+    let _front = Pair::new(base.path(), "front", 64, 48, Color::UNSPECIFIED).run(true);
+    let _yard = Pair::new(base.path(), "yard", 33, 17, Color::UNSPECIFIED).run(true);
+    let all = |directory: &Path, more: &[&str]| {
+        let directory = directory.to_string_lossy();
+        run(base.path(), &[&["snapshot", "--all", "-o", &directory, "--timeout", "1"], more].concat())
+    };
+    let output = all(&pictures.join("deeper"), &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let lines: Vec<&str> = stdout(&output).lines().collect();
+    assert!(
+        lines.len() == 2 && lines[0].contains("front.png: 64x48") && lines[1].contains("yard.png: 33x17"),
+        "{lines:?}"
+    );
+    let size = |name: &str| image::image_dimensions(pictures.join("deeper").join(name)).expect("a picture");
+    assert_eq!((size("front.png"), size("yard.png")), ((64, 48), (33, 17)));
+
+    fs::create_dir(base.path().join("gate")).expect("a camera that has no files");
+    let output = all(&pictures, &["--format", "jpg"]);
+    assert_fails(&output, 1, "1 of 3 cameras gave no picture");
+    assert_eq!(stdout(&output).lines().count(), 2);
+    assert!(pictures.join("front.jpg").exists() && !pictures.join("gate.jpg").exists());
+
+    let output = all(&pictures, &["--json"]);
+    let rows: Vec<Value> =
+        stdout(&output).lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!((rows[0]["camera"].as_str(), rows[0]["width"].as_u64()), (Some("front"), Some(64)));
+    assert!(
+        rows[1]["camera"] == "gate" && rows[1]["error"].as_str().is_some_and(|why| why.contains("gate")),
+        "{rows:?}"
+    );
 }
 
 #[test]

@@ -185,7 +185,6 @@ pub(super) fn sixel(small: &Small) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use vas_shm_reader::{Color, ColorRange};
 
     #[test]
     fn a_terminal_is_believed_and_one_that_says_nothing_gets_blocks() {
