@@ -202,6 +202,19 @@ impl Watch {
     }
 }
 
+// The pictures of the tests below are whole blocks long; others are not.
+#[test]
+fn the_hash_of_the_watch_example_is_md5_at_any_length() {
+    const COUNT: usize = 200;
+    let compiler = require!(SANITIZED.is_there());
+    let workshop = workshop();
+    let mut command = Command::new(workshop.build_own(compiler, "md5"));
+    let ended = Process::run("md5", command.arg(COUNT.to_string()));
+    let bytes: Vec<u8> = (0..COUNT).map(|at| (7 * at) as u8).collect();
+    let expected: Vec<String> = (0..COUNT).map(|len| format!("{:x}", Md5::digest(&bytes[..len]))).collect();
+    assert_eq!(ended.stdout.lines().collect::<Vec<_>>(), expected);
+}
+
 // Proves OPEN-19, LIVE-1, LIVE-3, LIVE-5, LIFE-6, READ-6 and HEAD-10 for the stream in C.
 #[test]
 fn the_watch_example_shows_every_picture_as_it_was_published_through_silence_death_restart_and_stop() {
