@@ -73,6 +73,9 @@ impl FrameSet {
         let timeout_ns = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
         let deadline_ns = monotonic_ns().saturating_add(timeout_ns);
         let (index, found) = 'found: loop {
+            if self.canceller.is_cancelled() {
+                return None;
+            }
             let now_ns = monotonic_ns();
             for turn in 0..self.streams.len() {
                 let index = (self.first + turn) % self.streams.len();
@@ -85,7 +88,7 @@ impl FrameSet {
                     news => break 'found (index, news),
                 }
             }
-            if now_ns >= deadline_ns || self.canceller.is_cancelled() {
+            if now_ns >= deadline_ns {
                 return None;
             }
             let look_ns = self.looks_ns.iter().copied().min().unwrap_or(u64::MAX);

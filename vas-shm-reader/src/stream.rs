@@ -259,11 +259,13 @@ impl FrameStream {
         let timeout_ns = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
         let deadline_ns = monotonic_ns().saturating_add(timeout_ns);
         let found = loop {
+            // Before all else: of a camera that always has a frame the cancelled would never hear otherwise.
+            if self.canceller.is_cancelled() {
+                return Event::Timeout;
+            }
             let now_ns = monotonic_ns();
             match self.step_to_news(now_ns) {
-                Step::Later(_) | Step::Again if now_ns >= deadline_ns || self.canceller.is_cancelled() => {
-                    return Event::Timeout;
-                }
+                Step::Later(_) | Step::Again if now_ns >= deadline_ns => return Event::Timeout,
                 Step::Later(at_ns) => self.canceller.rest_until(at_ns.min(deadline_ns)),
                 Step::Again => {}
                 news => break news,

@@ -168,7 +168,7 @@ fn an_empty_set_times_out() {
 #[test]
 fn cancelling_ends_the_waiting_of_streams_and_sets_until_it_is_reset() {
     let base = Base::new();
-    let (_pair, mut stream) = opened(&base, 7);
+    let (pair, mut stream) = opened(&base, 7);
     let canceller = stream.canceller();
     let cancel = canceller.clone();
     let thread = std::thread::spawn(move || cancel.cancel());
@@ -176,12 +176,17 @@ fn cancelling_ends_the_waiting_of_streams_and_sets_until_it_is_reset() {
     while !matches!(stream.next_event(Duration::from_secs(3600)), Event::Timeout) {}
     thread.join().expect("cancelled");
     assert!(canceller.is_cancelled());
+    pair.publish(2, 7);
     assert!(matches!(stream.next_event(Duration::from_secs(3600)), Event::Timeout));
+
+    canceller.reset();
+    assert!(matches!(stream.next_event(LONG), Event::Frame(frame) if frame.id().get() == 2));
 
     let mut set = FrameSet::new();
     set.add(stream);
     set.canceller().cancel();
-    while set.next_event(Duration::from_secs(3600)).is_some() {}
+    pair.publish(3, 7);
+    assert!(set.next_event(Duration::from_secs(3600)).is_none());
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: measurements that decisions were made by (docs/decisions), to be made again on another machine.
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use clap::{Args, Subcommand};
@@ -16,6 +17,22 @@ pub(crate) enum Verb {
     Clients(Clients),
     /// How long a frame takes to RGB, grey and a model's input, beside swscale and OpenCV (bench/convert)
     Convert(Convert),
+    /// What waiting costs a reader and how soon it has a frame, by policy and language, beside a poll every millisecond (bench/waiting)
+    #[command(long_flag = "waiting")]
+    Waiting(Waiting),
+}
+
+#[derive(Args)]
+pub(crate) struct Waiting {
+    /// Rounds: each reader once a round
+    #[arg(long, default_value_t = 5)]
+    rounds: u32,
+    /// Frames that each reader counts in a round
+    #[arg(long, default_value_t = 300)]
+    frames: u32,
+    /// Write every figure as JSON, too
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -46,6 +63,7 @@ pub(crate) fn command(workspace: &Workspace, verb: &Verb) -> Outcome {
         Verb::Copy(options) => options,
         Verb::Clients(options) => return clients(workspace, options),
         Verb::Convert(options) => return convert(workspace, options),
+        Verb::Waiting(options) => return waiting(workspace, options),
     };
     ui::stage("Ways into a slot");
     let mut command = workspace.cargo();
@@ -62,6 +80,24 @@ fn clients(workspace: &Workspace, options: &Clients) -> Outcome {
     run::step(build.args(packages.map(|name| ["--package", name]).concat()))?;
     let mut command = Command::new(workspace.target.join("release").join("vas-clients"));
     command.args(["--frames", &options.frames.to_string(), "--clips"]).arg(folder);
+    run::step(command.current_dir(&workspace.root))
+}
+
+fn waiting(workspace: &Workspace, options: &Waiting) -> Outcome {
+    ui::stage("Waiting for frames");
+    run::step(workspace.cargo().args(["build", "--locked", "--release", "--package", "vas-waiting"]))?;
+    let release = workspace.target.join("release");
+    let in_c = release.join("vas-waiting-c");
+    let mut compile = Command::new("gcc");
+    compile.args(["-std=c11", "-O2", "-I", "bindings/c/include", "bench/waiting/c/read.c", "-o"]).arg(&in_c);
+    run::step(compile.current_dir(&workspace.root))?;
+    let mut command = Command::new(release.join("vas-waiting"));
+    command.arg("measure").args(["--rounds", &options.rounds.to_string()]);
+    command.args(["--frames", &options.frames.to_string()]);
+    command.arg("--program").arg(format!("C={}", in_c.display()));
+    if let Some(file) = &options.json {
+        command.arg("--json").arg(file);
+    }
     run::step(command.current_dir(&workspace.root))
 }
 

@@ -131,16 +131,16 @@ fn run(cli: &Cli, foreign: &Ways) -> Result<(), Box<dyn Error>> {
         }
     };
     for task in Task::ALL {
-        let row = |name: &str, way| Row { name: name.to_owned(), way, ns: Vec::new() };
-        let mut rows = vec![row("the reader", Way::Ours(Converter::new(), Filter::Triangle))];
+        let row = |name: String, way| Row { name, way, ns: Vec::new() };
+        let mut rows = vec![row("the reader".to_owned(), Way::Ours(Converter::new(), Filter::Triangle))];
         if task == Task::Letterbox {
             rows[0].name += ", over all pixels";
-            rows.push(row("the reader, linear", Way::Ours(Converter::new(), Filter::Linear)));
+            rows.push(row("the reader, linear".to_owned(), Way::Ours(Converter::new(), Filter::Linear)));
         }
         let made = foreign(task, (WIDTH, HEIGHT), INSIDE);
-        rows.extend(made.into_iter().map(|way| row(&way.name().to_owned(), Way::Foreign(way))));
+        rows.extend(made.into_iter().map(|way| row(way.name().to_owned(), Way::Foreign(way))));
         if let Some(opencv) = &opencv {
-            rows.push(row(&format!("OpenCV {}", opencv.version), Way::OpenCv));
+            rows.push(row(format!("OpenCV {}", opencv.version), Way::OpenCv));
         }
         measure(task, &mut rows, &camera, opencv.as_mut(), cli.rounds)?;
         print(task, cli.rounds, &rows);

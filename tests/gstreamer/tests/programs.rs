@@ -5,6 +5,7 @@ use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use vas_e2e::clips::ffmpeg;
+use vas_e2e::follow::{CAMERA as FOLLOWED, restart_and_size_change};
 use vas_e2e::process::{Process, program};
 use vas_e2e::scene::Scene;
 use vas_e2e::{Lacking, require};
@@ -193,6 +194,15 @@ fn raw_frames_in_a_file_are_the_bytes_that_were_published() {
         bytes.chunks(packed).map(|frame| format!("{:x}", Md5::digest(frame))).collect();
     assert_were_published(&pictures, &published);
     server.stop();
+}
+
+#[test]
+fn a_reader_by_gstreamer_goes_on_through_a_servers_restart_and_a_change_of_size() {
+    require!(restart_and_size_change("gst_watch", |scene| {
+        let mut command = with_plugin(scene, program("examples/gst_watch"));
+        command.arg(FOLLOWED);
+        Ok(command)
+    }));
 }
 
 /// A program that prints a JSON line per frame.

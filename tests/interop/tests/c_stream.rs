@@ -8,6 +8,7 @@ use std::process::Command;
 use md5::{Digest as _, Md5};
 use rustix::process::Signal;
 use serde::Deserialize;
+use vas_e2e::follow::{CAMERA as FOLLOWED, restart_and_size_change};
 use vas_e2e::pattern::{self, Mark, SIZES};
 use vas_e2e::process::{Process, program};
 use vas_e2e::scene::Scene;
@@ -259,6 +260,17 @@ fn the_watch_example_shows_every_picture_as_it_was_published_while_size_and_pair
         watch.end();
         stop(writer);
     }
+}
+
+#[test]
+fn a_reader_in_c_goes_on_through_a_servers_restart_and_a_change_of_size() {
+    let gcc = require!(GCC.is_there());
+    let workshop = workshop();
+    require!(restart_and_size_change("watch.c", |scene| {
+        let mut command = Command::new(example(&workshop, gcc, "watch"));
+        command.arg(FOLLOWED).arg(scene.base());
+        Ok(command)
+    }));
 }
 
 #[test]
