@@ -25,7 +25,7 @@
  * What the caller ensures: as in vas_shm.h. And: a frame, its pointers among it, ends with the next call for the same stream,
  * which may unmap its memory. To keep a picture, copy it.
  *
- * Memory: nothing is allocated, and there is no state outside the structs. A struct vas_stream has about 12 KB, so that it is
+ * Memory: nothing is allocated, and there is no state outside the structs. A struct vas_stream has about 11 KB, so that it is
  * better static or allocated than on a small stack; it must stay where it is while a frame of it is used. At most one pair of
  * files is mapped per stream; no descriptor stays open.
  *

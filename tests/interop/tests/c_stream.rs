@@ -263,6 +263,27 @@ fn the_watch_example_shows_every_picture_as_it_was_published_while_size_and_pair
 }
 
 #[test]
+fn the_watch_example_shows_the_newest_frames_without_hashes_when_told_to_and_knows_its_options() {
+    let compiler = require!(SANITIZED.is_there());
+    let workshop = workshop();
+    let watch = example(&workshop, compiler, "watch");
+    let scene = Scene::new();
+    let writer = writer(&scene, "front", "steady");
+    let mut command = Command::new(&watch);
+    let process = Process::start("watch", command.args(["-l", "-n", "front"]).arg(scene.base()));
+    let line = process.stdout.line_with("frame_id");
+    assert!(!line.contains("md5") && line.ends_with('}'), "{line}");
+    process.signal(Signal::INT);
+    assert_eq!(process.wait().code(), Some(0));
+    stop(writer);
+    for arguments in [&["-x", "front"][..], &[], &["a", "b", "c"]] {
+        let ended = Process::run("watch", Command::new(&watch).args(arguments));
+        assert_eq!(ended.code(), Some(2), "{arguments:?}");
+        assert!(ended.stderr.ends_with("usage: watch [-l] [-n] CAMERA [BASE]"), "{}", ended.stderr);
+    }
+}
+
+#[test]
 fn a_reader_in_c_goes_on_through_a_servers_restart_and_a_change_of_size() {
     let gcc = require!(GCC.is_there());
     let workshop = workshop();
