@@ -27,6 +27,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ),
     ("vas-replay", &["vas-shm-reader", "vas-frames", C_WRITER, "vas-ingest", FFMPEG]),
     (GSTREAMER, &["vas-shm-writer", C_WRITER, "vas-ingest", FFMPEG]),
+    ("vas-frames-python", &["vas-shm-writer", C_WRITER, "vas-ingest", "vas-replay", FFMPEG]),
 ];
 const PROTO: &str = "vas-shm-proto";
 const C_WRITER: &str = "vas-shm-writer-c";

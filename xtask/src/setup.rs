@@ -92,6 +92,13 @@ const NEEDS: &[Need] = &[
         packages: Packages::Named(&["python3", "python3-pip"]),
     },
     Need {
+        what: "Python's virtual environments",
+        why: "the Python package is built, installed and tested in one of its own",
+        level: Level::Test,
+        is_met: || run::succeeds("python3", ["-c", "import venv, ensurepip"]),
+        packages: Packages::Named(&["python3", "python3-venv"]),
+    },
+    Need {
         what: "strace",
         why: "shows the tests that a server with the export switched off never touches its directory; counts system calls",
         level: Level::Test,

@@ -12,6 +12,7 @@
 //! | [`server`] | `vas-ingest` |
 //! | [`reader`] | `vas-frames` |
 //! | [`follow`] | what a reader in any language has to bear |
+//! | [`python`] | an environment with the Python package, built as its users build it |
 //! | [`relay`] | a way to a camera that is listened to, and that loses UDP |
 //! | [`clips`] | clips, and what the `ffmpeg` program decodes from them |
 //! | [`compare`] | whether what a reader got is what was played |
@@ -27,6 +28,7 @@ pub mod follow;
 pub mod mount;
 pub mod pattern;
 pub mod process;
+pub mod python;
 pub mod reader;
 pub mod relay;
 pub mod scene;

@@ -140,6 +140,9 @@ impl Shared {
 fn on_leash(command: &Command) -> Command {
     let mut leash = Command::new(program("vas-e2e-leash"));
     leash.arg(command.get_program()).args(command.get_args());
+    if let Some(folder) = command.get_current_dir() {
+        leash.current_dir(folder);
+    }
     for (name, value) in command.get_envs() {
         match value {
             Some(value) => leash.env(name, value),
