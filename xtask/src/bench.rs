@@ -5,7 +5,7 @@ use std::process::Command;
 
 use clap::{Args, Subcommand};
 
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 use crate::workspace::Workspace;
 use crate::{clips, run, setup, ui};
 
@@ -95,10 +95,28 @@ fn waiting(workspace: &Workspace, options: &Waiting) -> Outcome {
     command.arg("measure").args(["--rounds", &options.rounds.to_string()]);
     command.args(["--frames", &options.frames.to_string()]);
     command.arg("--program").arg(format!("C={}", in_c.display()));
+    match python(workspace) {
+        Ok(python) => {
+            command.arg("--program").arg(format!("Python={} bench/waiting/python/read.py", python.display()));
+        }
+        Err(why) => ui::note(&format!("   SKIPPED: the reader in Python: {why}")),
+    }
     if let Some(file) = &options.json {
         command.arg("--json").arg(file);
     }
     run::step(command.current_dir(&workspace.root))
+}
+
+/// The interpreter of an environment with the package of this working tree, built as it would be released.
+fn python(workspace: &Workspace) -> Result<PathBuf, Failure> {
+    ui::stage("The Python package");
+    let environment = workspace.target.join("waiting-python");
+    run::step(Command::new("python3").args(["-m", "venv"]).arg(&environment))?;
+    let python = environment.join("bin").join("python");
+    let mut install = Command::new(&python);
+    install.args(["-m", "pip", "install", "--quiet", "--force-reinstall", "./bindings/python"]);
+    run::step(install.current_dir(&workspace.root))?;
+    Ok(python)
 }
 
 /// OpenCV for Python, which alone is compared with it: fetched where it can be, and named as skipped where it cannot.

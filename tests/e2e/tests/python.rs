@@ -93,8 +93,9 @@ fn the_three_commands_of_the_front_page_go_from_a_clone_to_frames_in_a_fresh_env
         assert!(output.status.success(), "{line}: {}\n{said}", String::from_utf8_lossy(&output.stdout));
     }
     let server = Server::start(&scene, &file_camera("front", &clip, true));
-    let process =
-        Process::start("ten_lines.py", surroundings(&format!("exec {example}")).env("PYTHONUNBUFFERED", "1"));
+    // Shells start what runs in the background with SIGINT ignored, and children inherit that: a terminal would not.
+    let example = format!("exec env --default-signal=INT {example}");
+    let process = Process::start("ten_lines.py", surroundings(&example).env("PYTHONUNBUFFERED", "1"));
     for index in 0..5 {
         let line = process.stdout.line(index).unwrap_or_else(|| panic!("{}", process.stderr.so_far()));
         assert!(line.starts_with("frame ") && line.contains(", 3), mean "), "{line}");

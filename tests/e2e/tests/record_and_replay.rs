@@ -198,7 +198,7 @@ fn a_replay_shows_the_recorded_pictures_in_their_order_with_their_spacing_and_ma
     assert!(frames.len() >= 15, "the test is blind: {} frames were seen", frames.len());
     assert!(frames.windows(2).all(|pair| pair[0].frame_id < pair[1].frame_id));
     for frame in &frames {
-        let (from, first) = (&recorded[index(frame)], &recorded[0]);
+        let (from, first) = (&recorded[index(frame)], &recorded[index(&frames[0])]);
         assert_eq!((&frame.md5, frame.damaged), (&from.md5, from.damaged));
         assert_eq!((frame.width, frame.height), (from.width, from.height));
         // To the nanosecond, and never told before it was so late.
