@@ -355,7 +355,7 @@ fn a_recorder_that_is_killed_leaves_every_frame_that_it_had_written() {
         assert_eq!(frame.md5, from.md5);
         assert_eq!(
             frame.timestamp_ns - frames[0].timestamp_ns,
-            2 * (from.timestamp_ns - recorded[2].timestamp_ns)
+            2 * (from.timestamp_ns - recorded[2 + index(&frames[0])].timestamp_ns)
         );
     }
 }
