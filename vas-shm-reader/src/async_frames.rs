@@ -19,11 +19,13 @@ pub enum AsyncEvent {
     Status(StreamStatus),
 }
 
-/// A [`FrameStream`] as a [`futures_core::Stream`] that never ends: drop it to leave.
+/// A [`FrameStream`] as a [`futures_core::Stream`]. It ends when the stream is [cancelled](FrameStream::canceller), which is noticed at the
+/// next look, a tenth of a second later at most; or drop it to leave.
 ///
 /// It needs no runtime's timer: one thread of this library, started with the first of them, wakes all tasks of the process that wait
 /// for frames. A wait costs that thread's switch more than [`FrameStream::next_event`]'s. With [`crate::Policy::LowLatency`] a task is
-/// woken again and again while a frame is due, and others of its runtime have their turns in between.
+/// woken again and again while a frame is due, and others of its runtime have their turns in between. (A child made by `fork` has no such
+/// thread.)
 ///
 /// Looking for a camera's files and opening them takes a few system calls on a file system in memory; they are made where it is polled.
 ///
@@ -65,12 +67,17 @@ impl AsyncFrames {
     }
 }
 
+/// # Panics
+/// When the process may have no more threads, at the first wait: it would hang without a word.
 impl Stream for AsyncFrames {
     type Item = AsyncEvent;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<AsyncEvent>> {
         // Whatever was set is over: this look comes now.
         self.alarm = None;
+        if self.stream.canceller().is_cancelled() {
+            return Poll::Ready(None);
+        }
         let look = match self.stream.try_event() {
             Turn::Frame(frame) => return Poll::Ready(Some(AsyncEvent::Frame(frame.hold()))),
             Turn::Status(status) => return Poll::Ready(Some(AsyncEvent::Status(status))),
@@ -124,7 +131,8 @@ impl Clock {
             // A waker may run code of the program's, which may set the next alarm.
             drop(alarms);
             if let Some(waker) = waker {
-                waker.wake();
+                // Nor does one that panics keep the others from being woken; the panic's own message is all there is to tell.
+                let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| waker.wake()));
             }
             alarms = self.alarms();
         }

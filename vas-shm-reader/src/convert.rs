@@ -1,8 +1,8 @@
 //! Frames as RGB, BGR, RGBA, BGRA or grey (feature `convert`), and as a model's input (feature `resize`).
 //!
 //! Whatever the camera says of its range and matrix is honoured; what it does not say is decided by the rules of
-//! [`Conversion::choose`]. The picture is converted straight from shared memory, and every function here ends with the check
-//! that the frame was whole to the end.
+//! [`Conversion::choose`]. No copy of the whole picture is made on the way to pixels: some rows at a time go through 16 kB of private
+//! memory. The check that the frame was whole comes after the last byte that is read of it, and whoever fails it gets no picture.
 //!
 //! ```
 //! # mod server { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/pair.rs")); }
@@ -43,7 +43,7 @@ mod fit;
 
 pub use color::{Conversion, Matrix, matrix_name};
 #[cfg(feature = "resize")]
-pub use fit::{Filter, Fit, ModelInput, Placement};
+pub use fit::{Filter, ModelInput, Placement};
 
 use crate::error::Overwritten;
 use crate::frame::Frame;

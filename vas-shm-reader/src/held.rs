@@ -1,6 +1,7 @@
 //! A frame that needs no borrow of the stream it came from.
 
 use crate::frame::Frame;
+use crate::minder;
 use crate::open::Reader;
 use std::sync::Arc;
 use vas_shm_proto::snapshot::Snapshot;
@@ -8,9 +9,12 @@ use vas_shm_proto::snapshot::Snapshot;
 /// A frame that may be kept, sent to another thread or handed to another language: [`crate::StreamFrame::hold`].
 ///
 /// What it holds is the mapping, not the picture: the server goes on and overwrites the slot as it would anyway, and then
-/// [`Frame::is_intact`] says so. Its memory can be read as long as it lives, whatever becomes of the server. Once the stream has
-/// left the pair that the frame is from (the server stopped, or put another pair in its place), its pixels are zeros and it is
-/// not intact: a held frame keeps no memory of a pair that is over.
+/// [`Frame::is_intact`] says so. Its memory can be read as long as it lives, whatever becomes of the server and of the stream. A tenth of a
+/// second after the server has ended the pair that the frame is from (it stopped, or put another pair in its place), or as soon as the
+/// stream has left it, its pixels are zeros and it is not intact: a held frame keeps no memory of a pair that is over, and is not there when
+/// the server takes that memory back. A thread of this crate looks after that; it is started with the first frame that is held, looks ten
+/// times a second, and ends with the last pair that frames were held of. (A child made by `fork` has no such thread: it opens the camera
+/// anew.)
 ///
 /// While any frame of a camera is held, the camera has a reader and goes on exporting.
 ///
@@ -40,6 +44,7 @@ pub struct HeldFrame {
 
 impl HeldFrame {
     pub(crate) fn new(reader: &Arc<Reader>, snapshot: Snapshot, skipped: u64) -> Self {
+        minder::mind(reader);
         Self { reader: Arc::clone(reader), snapshot, skipped }
     }
 

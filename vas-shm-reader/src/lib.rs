@@ -61,6 +61,7 @@ mod frame;
 mod held;
 mod liveness;
 mod map;
+mod minder;
 mod open;
 mod rest;
 mod set;

@@ -9,6 +9,8 @@ use rustix::fs::{FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use vas_shm_proto::layout::HEADER_SIZE;
 use vas_shm_proto::snapshot::{self, Snapshot};
 use vas_shm_proto::words::{SnapshotWords, Word32, Word64};
@@ -99,6 +101,9 @@ pub struct Reader {
     // Loaded word by word from the mapping: the copy of the header was made by read(2), which promises no whole words.
     at_open: Observation,
     opened_at_ns: u64,
+    /// What the header said last, once the files were let go of.
+    last_words: OnceLock<Observation>,
+    is_minded: AtomicBool,
 }
 
 /// Opens a camera's pair of files under a base directory (`/dev/shm/vas` unless the operator chose another).
@@ -227,7 +232,19 @@ impl Reader {
     /// What the header says at this moment, for [`crate::Liveness`].
     #[must_use]
     pub fn observe(&self) -> Observation {
-        observe(&self.meta)
+        let now = observe(&self.meta);
+        // Asked after the words: zeros that were read there are there because the last words were kept before.
+        self.last_words.get().copied().unwrap_or(now)
+    }
+
+    /// Whether this pair's memory may go at any moment.
+    pub(crate) fn is_over(&self) -> bool {
+        matches!(self.observe().state, State::Stopped | State::Replaced)
+    }
+
+    /// True for the first who asks.
+    pub(crate) fn is_minded_from_now_on(&self) -> bool {
+        !self.is_minded.swap(true, Ordering::Relaxed)
     }
 
     /// What stood in the header at the open, for [`crate::Liveness`].
@@ -268,8 +285,10 @@ impl Reader {
     /// Lets go of both files while frames of this pair are still held: their pixels become zeros, and none of them is intact any
     /// more. The header first: whoever has read a zero of the pixels finds the zero of the header too.
     ///
-    /// If the kernel refuses, the mappings stay as they are, and with them the memory of the pair: what the frames say stays true.
+    /// If the kernel refuses (a limit of this process), the mappings stay as they are, and with them the memory of the pair: what the
+    /// frames say stays true. From any thread, any number of times.
     pub(crate) fn let_go(&self) {
+        let _ = self.last_words.set(observe(&self.meta));
         if self.meta.let_go().is_ok() {
             let _ = self.data.let_go();
         }
@@ -317,6 +336,8 @@ fn try_open(directory: &Path, options: &Options) -> Result<Reader, Failure> {
         meta_identity: identity(&meta_stat),
         meta_path,
         opened_at_ns: monotonic_ns(),
+        last_words: OnceLock::new(),
+        is_minded: AtomicBool::new(false),
     })
 }
 

@@ -14,7 +14,8 @@ const CANCELLED: u32 = 1;
 
 /// Ends the waiting of a [`crate::FrameStream`] or a [`crate::FrameSet`] from another thread or from a signal handler.
 ///
-/// Sticky: what is cancelled waits no more, neither in this call nor in the next, until [`Canceller::reset`].
+/// Sticky: what is cancelled waits no more, neither in this call nor in the next, until [`Canceller::reset`]. A [`crate::FrameSet`] has
+/// a canceller of its own, which takes the place of those that its streams had.
 ///
 /// ```
 /// use std::time::Duration;
@@ -51,7 +52,7 @@ impl Canceller {
         self.word.load(Ordering::SeqCst) == CANCELLED
     }
 
-    /// Lets it wait again.
+    /// Lets it wait again. Only after the call that was to end has returned: who sleeps while it is cancelled and reset goes on sleeping.
     pub fn reset(&self) {
         self.word.store(GO_ON, Ordering::SeqCst);
     }
@@ -81,13 +82,25 @@ mod tests {
     fn a_cancelled_rest_ends_and_stays_ended_until_it_is_reset() {
         let canceller = Canceller::default();
         let other = canceller.clone();
+        let (tell, told) = std::sync::mpsc::channel();
         let rester = std::thread::spawn(move || {
+            tell.send(rustix::thread::gettid().as_raw_nonzero()).unwrap();
             // A signal may end one nap; only the cancel ends the loop.
             while !other.is_cancelled() {
                 other.rest_until(u64::MAX);
             }
+            tell.send(rustix::thread::gettid().as_raw_nonzero()).unwrap();
         });
+        let thread = told.recv().unwrap();
+        // Asleep: who is awake finds out by itself, and the wake-up would not be tried.
+        let stat = format!("/proc/self/task/{thread}/stat");
+        let state = || std::fs::read_to_string(&stat).unwrap().rsplit_once(") ").unwrap().1.starts_with('S');
+        while !state() {
+            std::thread::yield_now();
+        }
         canceller.cancel();
+        let within = Duration::from_secs(60);
+        assert_eq!(told.recv_timeout(within), Ok(thread), "nobody woke it");
         rester.join().unwrap();
         canceller.rest_until(u64::MAX);
         canceller.reset();

@@ -48,7 +48,7 @@ impl FrameSet {
     }
 
     /// Adds a stream and gives its index: 0 for the first, and one more each time. From now on the set's
-    /// [canceller](FrameSet::canceller) is the stream's, too.
+    /// [canceller](FrameSet::canceller) is the stream's, too; one that was taken from the stream before has no hold on it any more.
     pub fn add(&mut self, stream: FrameStream) -> usize {
         self.streams.push(stream.with_canceller(self.canceller.clone()));
         self.looks_ns.push(0);
@@ -82,6 +82,8 @@ impl FrameSet {
                 if self.looks_ns[index] > now_ns {
                     continue;
                 }
+                // Anew for each: one before it may have taken its time to open.
+                let now_ns = monotonic_ns();
                 match self.streams[index].step_to_news(now_ns) {
                     Step::Later(at_ns) => self.looks_ns[index] = at_ns,
                     Step::Again => self.looks_ns[index] = now_ns,

@@ -279,7 +279,8 @@ impl FrameStream {
     }
 
     /// What there is now, without waiting: for loops of one's own, over several streams or among other work. At most a few
-    /// system calls when something has to be opened or looked after, otherwise none.
+    /// system calls when something has to be opened or looked after, otherwise none. It looks whether or not it was cancelled: loops of
+    /// one's own ask the canceller.
     ///
     /// ```
     /// # mod server { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/pair.rs")); }
@@ -300,6 +301,9 @@ impl FrameStream {
     ///     };
     ///     // ... other work, until look.at_ns() ...
     ///     stream.wait(look, Duration::from_millis(20));
+    ///     if stream.canceller().is_cancelled() {
+    ///         break;
+    ///     }
     /// }
     /// # Ok::<(), vas_shm_reader::CameraIdError>(())
     /// ```
@@ -316,7 +320,8 @@ impl FrameStream {
         self.lend(found)
     }
 
-    /// Waits for the moment of that look, for `at_most`, or until cancelled, whichever is first; may return a little early.
+    /// Waits for the moment of that look, for `at_most`, or until cancelled, whichever is first; may return a little early. Once
+    /// cancelled it does not wait at all.
     pub fn wait(&self, look: Look, at_most: Duration) {
         let at_most_ns = u64::try_from(at_most.as_nanos()).unwrap_or(u64::MAX);
         self.canceller.rest_until(look.at_ns.min(monotonic_ns().saturating_add(at_most_ns)));

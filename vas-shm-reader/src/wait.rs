@@ -25,10 +25,13 @@ const MARGIN_NS: u64 = 500_000;
 const LEAST_MARGIN_NS: u64 = 150_000;
 /// How much after the expected moment who saves wake-ups looks: a look a hair too early costs a whole nap more.
 const ECONOMY_LATE_NS: u64 = 100_000;
-/// Between two looks while a frame is due: at most, and where there is no jitter. The kernel adds its timer slack of about 50 us.
+/// Between two looks while a frame is due: while nothing is known of the jitter, and where there is none. The kernel adds its timer
+/// slack of about 50 us.
 const DUE_NAP_NS: u64 = 100_000;
 const LEAST_DUE_NAP_NS: u64 = 10_000;
-/// How long a frame counts as due.
+/// How often it is looked through the spread of the intervals: what is found is late by a fortieth of the spread.
+const LOOKS_A_SPREAD: u64 = 20;
+/// How long a frame counts as due, beyond the spread of the intervals.
 const DUE_NS: u64 = 4_000_000;
 /// Between two looks when a frame is late, or nothing is known yet.
 const LATE_NAP_NS: u64 = 1_000_000;
@@ -41,10 +44,11 @@ const LONG_NAP_NS: u64 = 5_000_000;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Policy {
-    /// Looks without a pause while a frame is due, for at most an eighth of the camera's interval: found within microseconds, at some
-    /// percent of a processor for each camera. For one camera a thread.
+    /// Looks without a pause while a frame is due, for at most an eighth of the camera's shortest interval, and then every 100 us: found
+    /// within microseconds while the camera's jitter is below that, at some percent of a processor for each camera. For one camera a
+    /// thread.
     LowLatency,
-    /// Looks often while a frame is due, the oftener the more regular the camera is.
+    /// Looks often while a frame is due, the oftener the more regular the camera is: twenty times in its jitter.
     #[default]
     Balanced,
     /// Looks when the frame should be there, and then every millisecond: the fewest wake-ups, a frame a little later.
@@ -169,9 +173,11 @@ impl Rhythm {
             _ if !self.is_known => MARGIN_NS,
             Policy::LowLatency => LEAST_MARGIN_NS,
             Policy::Balanced => (self.spread_ns() / 2).clamp(LEAST_MARGIN_NS, MARGIN_NS),
-            // Where the frame should be: three quarters through the spread, and a little later than early.
+            // Where the frame should be: three quarters through the spread, and a little later than early. Never so late that the next
+            // one comes: a pause, and a header that is wrong, are a spread too.
             Policy::Economy => {
-                return self.shortest.saturating_add(self.spread_ns() / 4 * 3 + ECONOMY_LATE_NS);
+                let into_ns = (self.spread_ns() / 4 * 3).min(self.shortest / 4);
+                return self.shortest.saturating_add(into_ns + ECONOMY_LATE_NS);
             }
         };
         self.shortest.saturating_sub(margin_ns)
@@ -182,14 +188,23 @@ impl Rhythm {
         match policy {
             Policy::LowLatency if over_ns < self.spin_ns() => 0,
             Policy::Economy if over_ns < LATE_NS => LATE_NAP_NS,
-            Policy::LowLatency | Policy::Balanced if over_ns < DUE_NS => self.due_nap_ns(),
+            Policy::LowLatency if over_ns < self.due_ns() => self.due_nap_ns().min(DUE_NAP_NS),
+            Policy::Balanced if over_ns < self.due_ns() => self.due_nap_ns(),
             _ if over_ns < LATE_NS => LATE_NAP_NS,
             _ => LONG_NAP_NS,
         }
     }
 
+    /// How long a frame counts as due.
+    fn due_ns(self) -> u64 {
+        if self.is_known { self.spread_ns().saturating_add(DUE_NS).min(LATE_NS) } else { DUE_NS }
+    }
+
     fn due_nap_ns(self) -> u64 {
-        if self.is_known { (self.spread_ns() / 16).clamp(LEAST_DUE_NAP_NS, DUE_NAP_NS) } else { DUE_NAP_NS }
+        if !self.is_known {
+            return DUE_NAP_NS;
+        }
+        (self.spread_ns() / LOOKS_A_SPREAD).clamp(LEAST_DUE_NAP_NS, LATE_NAP_NS)
     }
 
     /// How long a reader that wants no latency looks without a pause: through the spread and twice the margin, but never for more than
@@ -298,6 +313,38 @@ mod tests {
         let begun = stamped + OFFSET + DELAY + 10 * MS - LEAST_MARGIN_NS;
         assert_eq!(wild.nap(begun + 10 * MS / 8 - 1), Duration::ZERO);
         assert!(!wild.nap(begun + 10 * MS / 8).is_zero());
+    }
+
+    #[test]
+    fn where_the_intervals_differ_widely_a_frame_is_due_for_as_long_as_they_do() {
+        let after = |policy| {
+            let mut schedule = Schedule::default().policy(policy);
+            let mut stamped = 0;
+            let mut now = found(&mut schedule, stamped, 0, 1);
+            for interval in [35, 45, 35, 45, 35, 45, 35, 45] {
+                stamped += interval * MS;
+                now = found(&mut schedule, stamped, 0, 1);
+            }
+            (schedule, now)
+        };
+        let (schedule, now) = after(Policy::Balanced);
+        assert_eq!(schedule.nap(now + 48 * MS), Duration::from_micros(500));
+        assert_eq!(schedule.nap(now + 49 * MS), Duration::from_millis(1));
+        // Who wants no latency looks oftener than that.
+        let (schedule, now) = after(Policy::LowLatency);
+        assert_eq!(schedule.nap(now + 39 * MS), Duration::ZERO);
+        assert_eq!(schedule.nap(now + 40 * MS), Duration::from_micros(100));
+    }
+
+    #[test]
+    fn economy_does_not_oversleep_after_a_pause() {
+        let mut schedule = Schedule::default().policy(Policy::Economy);
+        let (mut stamped, mut now) = (0, 0);
+        for interval in [40, 40, 40, 1000, 40, 40] {
+            stamped += interval * MS;
+            now = found(&mut schedule, stamped, 0, 1);
+        }
+        assert_eq!(schedule.nap(now), Duration::from_micros(50_100));
     }
 
     #[test]

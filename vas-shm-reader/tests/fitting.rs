@@ -21,10 +21,15 @@ struct Scene {
 impl Scene {
     /// Luma, Cb and Cr by column and row.
     fn new(width: u32, height: u32, pixel: impl Fn(u32, u32) -> [u8; 3]) -> Self {
+        Self::of_color(width, height, 1, 1, pixel)
+    }
+
+    /// The same with the header's words for matrix and range.
+    fn of_color(width: u32, height: u32, matrix: u8, range: u8, pixel: impl Fn(u32, u32) -> [u8; 3]) -> Self {
         let base = Base::new();
         let pair = Pair::make_with(&base, width, height, 1, |raw| {
-            raw.stream.color_matrix = 1;
-            raw.stream.color_range = 1;
+            raw.stream.color_matrix = matrix;
+            raw.stream.color_range = range;
         });
         let picture: Nv12 = pair.header.picture;
         let stride = picture.stride_bytes() as usize;
@@ -106,6 +111,28 @@ fn a_picture_of_one_colour_keeps_it_at_any_size_in_any_layout_with_any_filter_an
 }
 
 #[test]
+fn every_matrix_and_range_is_the_same_for_an_input_as_for_the_frame_also_below_black() {
+    // BT.709, FCC, BT.601, SMPTE 240M, BT.2020, by H.273; limited and full range.
+    let mut different = std::collections::HashSet::new();
+    for (matrix, range) in [1, 4, 6, 7, 9].into_iter().flat_map(|matrix| [(matrix, 1), (matrix, 2)]) {
+        for sample in [[5, 128, 128], [12, 90, 200], [16, 240, 16], [130, 60, 180], [250, 140, 110]] {
+            let scene = Scene::of_color(64, 48, matrix, range, |_, _| sample);
+            let frame = scene.frame().to_rgb().expect("converts").bytes;
+            different.insert(frame[..3].to_vec());
+            for filter in FILTERS {
+                let input = ModelInput::new(40, 56).stretch().filter(filter);
+                let (fitted, _) = scene.frame().to_model_input(&input).expect("fits");
+                for pixel in fitted.bytes.chunks_exact(3) {
+                    let near = pixel.iter().zip(&frame).all(|(a, b)| a.abs_diff(*b) <= 1);
+                    assert!(near, "{matrix}, {range}, {filter:?}, {sample:?}: {pixel:?}, {:?}", &frame[..3]);
+                }
+            }
+        }
+    }
+    assert!(different.len() > 30, "the test is blind: {} colours", different.len());
+}
+
+#[test]
 fn an_input_of_the_frames_own_size_is_the_frame() {
     let scene = Scene::new(65, 33, |x, y| [(x * 3 + y) as u8, (x * 2) as u8, (y * 5) as u8]);
     for layout in LAYOUTS {
@@ -175,7 +202,10 @@ fn an_edge_of_the_frame_lies_where_the_placement_says_for_luma_and_for_chroma() 
 fn inputs_without_a_size_and_buffers_without_room_are_refused_and_nothing_is_written() {
     let scene = Scene::new(64, 48, |_, _| RED);
     let mut converter = Converter::new();
-    for (width, height) in [(0, 640), (640, 0), (16385, 1), (1, u32::MAX)] {
+    for (width, height) in [(0, 640), (640, 0), (16385, 1), (1, u32::MAX), (u32::MAX, u32::MAX)] {
+        // Before any memory is asked for: this would be exabytes.
+        let refused = scene.frame().to_model_input(&ModelInput::new(width, height).layout(PixelLayout::Rgba));
+        assert_eq!(refused.err(), Some(ConvertError::InputSize { width, height }));
         let refused = converter.fit(&scene.frame(), &ModelInput::new(width, height), &mut [], 0);
         assert_eq!(refused, Err(ConvertError::InputSize { width, height }));
     }

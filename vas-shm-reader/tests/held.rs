@@ -78,6 +78,29 @@ fn a_held_frame_of_a_pair_that_is_over_keeps_no_shared_memory_and_reads_as_zeros
 }
 
 #[test]
+fn a_held_frame_lets_go_of_a_pair_that_is_over_also_when_nobody_asks_its_stream() {
+    for dropped in [false, true] {
+        let base = Base::new();
+        let (pair, mut stream) = opened(&base, 7);
+        let held = hold(&mut stream);
+        let stream = (!dropped).then_some(stream);
+        let inodes = [&pair.meta, &pair.data].map(|file| file.metadata().expect("fstat").ino());
+        assert!(held.frame().is_intact());
+        pair.store_state(State::Replaced);
+        let begun = Instant::now();
+        while inodes.iter().any(|&inode| is_mapped(inode)) {
+            assert!(begun.elapsed() < LONG, "the pair was kept");
+            std::thread::yield_now();
+        }
+        assert!(!held.frame().is_intact());
+        assert!(held.frame().to_packed().is_err());
+        // The stream still says what became of its pair.
+        let Some(mut stream) = stream else { continue };
+        assert!(matches!(stream.next_event(LONG), Event::Status(status) if status.name() == "replaced"));
+    }
+}
+
+#[test]
 fn a_held_frame_outlives_its_stream() {
     let base = Base::new();
     let (pair, mut stream) = opened(&base, 7);
@@ -93,13 +116,14 @@ fn a_held_frame_outlives_its_stream() {
 #[test]
 fn nothing_can_be_read_through_a_held_frame_after_the_last_look_that_said_intact() {
     // Another thread reads while the pair is left: whatever it read before it was told "intact" is the frame.
-    for _ in 0..200 {
+    for _ in 0..100 {
         let base = Base::new();
         let (pair, mut stream) = opened(&base, 7);
         let held = hold(&mut stream);
         let other = held.clone();
         let is_over = Arc::new(AtomicBool::new(false));
         let until = Arc::clone(&is_over);
+        let (tell, told) = std::sync::mpsc::channel();
         let reads: JoinHandle<u64> = std::thread::spawn(move || {
             let mut whole = 0;
             while !until.load(Ordering::Relaxed) {
@@ -107,10 +131,14 @@ fn nothing_can_be_read_through_a_held_frame_after_the_last_look_that_said_intact
                 if other.frame().copy_to(&mut picture).is_ok() {
                     assert_eq!(picture, [7; 16 * 24]);
                     whole += 1;
+                    if whole == 1 {
+                        tell.send(()).expect("somebody waits for it");
+                    }
                 }
             }
             whole
         });
+        told.recv_timeout(LONG).expect("the other thread reads");
         pair.store_state(State::Stopped);
         let begun = Instant::now();
         while held.frame().is_intact() {
@@ -118,7 +146,7 @@ fn nothing_can_be_read_through_a_held_frame_after_the_last_look_that_said_intact
             assert!(begun.elapsed() < LONG, "the stop was not noticed");
         }
         is_over.store(true, Ordering::Relaxed);
-        reads.join().expect("no zeros were taken for a picture");
+        assert!(reads.join().expect("no zeros were taken for a picture") > 0);
     }
 }
 

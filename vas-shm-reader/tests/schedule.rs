@@ -58,6 +58,12 @@ fn recorded() -> String {
                     let now_ns = found_ns.saturating_add(after_ns);
                     let _ = writeln!(text, "nap {now_ns} {}", schedule.nap(now_ns).as_nanos());
                 }
+                // At the edges of what counts as due and late, as far as they can be seen from here.
+                let begins_ns = found_ns.saturating_add(schedule.nap(found_ns).as_nanos() as u64);
+                for over_ns in [0, 3_999_999, 4_000_000, 99_999_999, 100_000_000] {
+                    let now_ns = begins_ns.saturating_add(over_ns);
+                    let _ = writeln!(text, "nap {now_ns} {}", schedule.nap(now_ns).as_nanos());
+                }
             }
         }
     }

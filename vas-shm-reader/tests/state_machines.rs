@@ -108,19 +108,25 @@ fn nap_of(policy: Policy, period_ns: u64, frames: &[(u64, u64, u64)], now_ns: u6
     let begins = match (policy, spread_known) {
         (_, None) => -500_000,
         (Policy::LowLatency, Some(_)) => -150_000,
-        (Policy::Economy, Some(spread)) => spread / 4 * 3 + 100_000,
+        // At most a quarter of the interval after the moment.
+        (Policy::Economy, Some(spread)) => (spread / 4 * 3).min(shortest / 4) + 100_000,
         (_, Some(spread)) => -(spread / 2).clamp(150_000, 500_000),
     };
-    let often = spread_known.map_or(100_000, |spread| (spread / 16).clamp(10_000, 100_000)) as u64;
+    let often = match (policy, spread_known) {
+        (_, None) => 100_000,
+        (Policy::LowLatency, Some(spread)) => (spread / 20).clamp(10_000, 100_000) as u64,
+        (_, Some(spread)) => (spread / 20).clamp(10_000, 1_000_000) as u64,
+    };
+    // Due for the spread and 4 ms more, late until 100 ms have passed.
+    let due = (spread_known.unwrap_or(0) + 4_000_000).min(100_000_000);
     let stamped = i128::from(frames.last().expect("a delay is a frame's").1);
     let until_due = stamped + delay + (shortest + begins).max(0) - i128::from(now_ns);
     match (until_due, policy) {
         (1.., _) => until_due.min(i128::from(100 * MS)) as u64,
         (_, Policy::LowLatency) if -until_due < (spread + i128::from(MS)).min(shortest / 8) => 0,
         (-99_999_999..=0, Policy::Economy) => MS,
-        // Due for 4 ms, late until 100 ms have passed.
-        (-3_999_999..=0, _) => often,
-        (-99_999_999..=-4_000_000, _) => MS,
+        (-99_999_999..=0, _) if -until_due < due => often,
+        (-99_999_999..=0, _) => MS,
         _ => 5 * MS,
     }
 }

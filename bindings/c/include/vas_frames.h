@@ -262,9 +262,11 @@ static inline void vas_wait_until(struct vas_canceller *canceller, uint64_t at_n
 #define VAS_SCHEDULE_LEAST_MARGIN_NS_ UINT64_C(150000)
 /* How much after the expected moment who saves wake-ups looks: a look a hair too early costs a whole nap more. */
 #define VAS_SCHEDULE_ECONOMY_LATE_NS_ UINT64_C(100000)
-/* Between two looks while a frame is due, at most, and where there is no jitter; and how long it counts as due. */
+/* Between two looks while a frame is due: while nothing is known of the jitter, and where there is none; how often it is looked through
+ * the spread of the intervals; and how long beyond that spread a frame counts as due. */
 #define VAS_SCHEDULE_DUE_NAP_NS_ UINT64_C(100000)
 #define VAS_SCHEDULE_LEAST_DUE_NAP_NS_ UINT64_C(10000)
+#define VAS_SCHEDULE_LOOKS_A_SPREAD_ 20
 #define VAS_SCHEDULE_DUE_NS_ UINT64_C(4000000)
 /* Between two looks when it is late, or nothing is known yet, and how long it counts as late. */
 #define VAS_SCHEDULE_LATE_NAP_NS_ UINT64_C(1000000)
@@ -329,8 +331,9 @@ static inline uint64_t vas_schedule_begin_ns_(const struct vas_schedule *schedul
     case VAS_POLICY_LOW_LATENCY:
         return vas_subtract_(shortest_ns, VAS_SCHEDULE_LEAST_MARGIN_NS_);
     case VAS_POLICY_ECONOMY:
-        /* Where the frame should be: three quarters through the spread, and a little later than early. */
-        return shortest_ns + (spread_ns / 4 * 3 + VAS_SCHEDULE_ECONOMY_LATE_NS_);
+        /* Where the frame should be: three quarters through the spread, and a little later than early. Never so late that the next
+         * one comes: a pause, and a header that is wrong, are a spread too. */
+        return shortest_ns + vas_clamp_(spread_ns / 4 * 3, 0, shortest_ns / 4) + VAS_SCHEDULE_ECONOMY_LATE_NS_;
     case VAS_POLICY_BALANCED:
         break;
     }
@@ -346,10 +349,15 @@ static inline uint64_t vas_schedule_due_nap_ns_(const struct vas_schedule *sched
     const uint64_t spin_ns = vas_clamp_(spread_ns + 2 * VAS_SCHEDULE_MARGIN_NS_, 0, shortest_ns / 8);
     if (schedule->policy_ == VAS_POLICY_LOW_LATENCY && over_ns < spin_ns)
         return 0;
-    if (schedule->policy_ != VAS_POLICY_ECONOMY && over_ns < VAS_SCHEDULE_DUE_NS_)
-        return schedule->intervals_ < VAS_SCHEDULE_ENOUGH_
-            ? VAS_SCHEDULE_DUE_NAP_NS_
-            : vas_clamp_(spread_ns / 16, VAS_SCHEDULE_LEAST_DUE_NAP_NS_, VAS_SCHEDULE_DUE_NAP_NS_);
+    if (schedule->policy_ != VAS_POLICY_ECONOMY) {
+        const bool is_known = schedule->intervals_ >= VAS_SCHEDULE_ENOUGH_;
+        const uint64_t due_ns = vas_clamp_(vas_add_(is_known ? spread_ns : 0, VAS_SCHEDULE_DUE_NS_), 0, VAS_SCHEDULE_LATE_NS_);
+        const uint64_t most_ns =
+            schedule->policy_ == VAS_POLICY_LOW_LATENCY ? VAS_SCHEDULE_DUE_NAP_NS_ : VAS_SCHEDULE_LATE_NAP_NS_;
+        if (over_ns < due_ns)
+            return is_known ? vas_clamp_(spread_ns / VAS_SCHEDULE_LOOKS_A_SPREAD_, VAS_SCHEDULE_LEAST_DUE_NAP_NS_, most_ns)
+                            : VAS_SCHEDULE_DUE_NAP_NS_;
+    }
     return over_ns < VAS_SCHEDULE_LATE_NS_ ? VAS_SCHEDULE_LATE_NAP_NS_ : VAS_SCHEDULE_LONG_NAP_NS_;
 }
 

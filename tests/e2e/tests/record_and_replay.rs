@@ -276,6 +276,8 @@ fn a_camera_that_stalled_and_a_server_that_came_again_do_so_in_the_replay() {
     });
     let _ = rtsp.freeze();
     let _ = live.frames_until_state("stalled");
+    // A stall of this length, nothing to be waited for: one that is shorter than a reader's nap is seen by no reader, nor is its replay.
+    std::thread::sleep(std::time::Duration::from_millis(300));
     rtsp.command("resume");
     let _ = live.frames(15);
     server.stop_well();

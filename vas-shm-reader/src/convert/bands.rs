@@ -58,7 +58,8 @@ impl<'a> Planes<'a> {
     }
 }
 
-/// A whole frame. Looks again and again whether the frame is still there, and stops when it is not.
+/// A whole frame. In colours it looks after each band whether the frame is still there, and stops when it is not; grey, which is hardly
+/// more than a copy, is looked at once behind the last row.
 pub(super) fn frame(
     frame: &Frame<'_>,
     conversion: &Conversion,

@@ -46,8 +46,7 @@ impl Filter {
 
 /// What becomes of a picture whose sides are not in the proportion of the input's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Fit {
+enum Fit {
     /// It is stretched to fill the input.
     Stretch,
     /// It keeps its proportion, stands in the middle, and has bars on two sides.
@@ -125,7 +124,27 @@ impl ModelInput {
     /// Bytes of the input, rows without padding.
     #[must_use]
     pub const fn bytes(&self) -> usize {
-        self.stride_bytes() * self.height as usize
+        self.stride_bytes().saturating_mul(self.height as usize)
+    }
+
+    /// Width in pixels.
+    #[must_use]
+    pub const fn width(&self) -> u32 {
+        self.width
+    }
+
+    /// Height in pixels.
+    #[must_use]
+    pub const fn height(&self) -> u32 {
+        self.height
+    }
+
+    fn check(&self) -> Result<(), ConvertError> {
+        let sides = 1..=MAX_DIMENSION;
+        if sides.contains(&self.width) && sides.contains(&self.height) {
+            return Ok(());
+        }
+        Err(ConvertError::InputSize { width: self.width, height: self.height })
     }
 
     /// Where a picture of this size in pixels comes to lie.
@@ -223,8 +242,8 @@ impl Converter {
     /// Brings a frame to a model's input in `out`: rows of [`ModelInput::stride_bytes`], `stride_bytes` apart. All of `out`'s
     /// pixels are written, bars too. Says where the frame lies in it.
     ///
-    /// The frame has to stay whole only for as long as it takes to copy it, the first of this call's work. The
-    /// buffers of pixels are kept; the weights of filters are made for each call, in about a thousand small allocations.
+    /// The frame has to stay whole only for as long as it takes to copy it, which comes before the resizing; where nothing is to be resized,
+    /// for the conversion. The buffers of pixels are kept; the weights of filters are made for each call, in about a thousand small allocations.
     ///
     /// ```
     /// # mod server { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/pair.rs")); }
@@ -262,10 +281,7 @@ impl Converter {
         stride_bytes: usize,
     ) -> Result<Placement, ConvertError> {
         let (width, height) = (frame.picture().width(), frame.picture().height());
-        let sides = 1..=MAX_DIMENSION;
-        if !sides.contains(&input.width) || !sides.contains(&input.height) {
-            return Err(ConvertError::InputSize { width: input.width, height: input.height });
-        }
+        input.check()?;
         let conversion = self.chosen(frame.color(), height, input.layout)?;
         let mut target = Target::new(out, stride_bytes, (input.width, input.height), input.layout)?;
         let placement = input.placement(width, height);
@@ -387,6 +403,7 @@ impl Frame<'_> {
     /// # Errors
     /// As [`Converter::fit`].
     pub fn to_model_input(&self, input: &ModelInput) -> Result<(Picture, Placement), ConvertError> {
+        input.check()?;
         let mut bytes = vec![0; input.bytes()];
         let placement = Converter::new().fit(self, input, &mut bytes, input.stride_bytes())?;
         let picture = Picture { width: input.width, height: input.height, layout: input.layout, bytes };
