@@ -11,7 +11,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 const PERIOD_US: u64 = 33_333;
-const JITTERS_US: [u64; 2] = [0, 2000];
+const JITTERS_US: [u64; 3] = [0, 2000, 10_000];
 const WARM_UP: usize = 40;
 
 #[derive(clap::Args)]
