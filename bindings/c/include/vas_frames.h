@@ -266,7 +266,7 @@ static inline void vas_wait_until(struct vas_canceller *canceller, uint64_t at_n
  * the spread of the intervals; and how long beyond that spread a frame counts as due. */
 #define VAS_SCHEDULE_DUE_NAP_NS_ UINT64_C(100000)
 #define VAS_SCHEDULE_LEAST_DUE_NAP_NS_ UINT64_C(10000)
-#define VAS_SCHEDULE_LOOKS_A_SPREAD_ 20
+#define VAS_SCHEDULE_LOOKS_A_SPREAD_ 40
 #define VAS_SCHEDULE_DUE_NS_ UINT64_C(4000000)
 /* Between two looks when it is late, or nothing is known yet, and how long it counts as late. */
 #define VAS_SCHEDULE_LATE_NAP_NS_ UINT64_C(1000000)
@@ -323,11 +323,12 @@ static inline void vas_schedule_frame_found(struct vas_schedule *schedule, uint6
 }
 
 /* From the last frame to the first look for the next. */
-static inline uint64_t vas_schedule_begin_ns_(const struct vas_schedule *schedule, uint64_t shortest_ns, uint64_t spread_ns)
+static inline uint64_t vas_schedule_begin_ns_(const struct vas_schedule *schedule, enum vas_policy policy, uint64_t shortest_ns,
+                                              uint64_t spread_ns)
 {
     if (schedule->intervals_ < VAS_SCHEDULE_ENOUGH_)
         return vas_subtract_(shortest_ns, VAS_SCHEDULE_MARGIN_NS_);
-    switch (schedule->policy_) {
+    switch (policy) {
     case VAS_POLICY_LOW_LATENCY:
         return vas_subtract_(shortest_ns, VAS_SCHEDULE_LEAST_MARGIN_NS_);
     case VAS_POLICY_ECONOMY:
@@ -341,19 +342,19 @@ static inline uint64_t vas_schedule_begin_ns_(const struct vas_schedule *schedul
 }
 
 /* Between two looks, so long after the first. */
-static inline uint64_t vas_schedule_due_nap_ns_(const struct vas_schedule *schedule, uint64_t shortest_ns, uint64_t spread_ns,
-                                                uint64_t over_ns)
+static inline uint64_t vas_schedule_due_nap_ns_(const struct vas_schedule *schedule, enum vas_policy policy, uint64_t shortest_ns,
+                                                uint64_t spread_ns, uint64_t over_ns)
 {
     /* Without a pause through the spread and twice the margin, but never for more than an eighth of the interval, whatever the
      * header or the camera says. */
     const uint64_t spin_ns = vas_clamp_(spread_ns + 2 * VAS_SCHEDULE_MARGIN_NS_, 0, shortest_ns / 8);
-    if (schedule->policy_ == VAS_POLICY_LOW_LATENCY && over_ns < spin_ns)
+    if (policy == VAS_POLICY_LOW_LATENCY && over_ns < spin_ns)
         return 0;
-    if (schedule->policy_ != VAS_POLICY_ECONOMY) {
+    if (policy != VAS_POLICY_ECONOMY) {
         const bool is_known = schedule->intervals_ >= VAS_SCHEDULE_ENOUGH_;
         const uint64_t due_ns = vas_clamp_(vas_add_(is_known ? spread_ns : 0, VAS_SCHEDULE_DUE_NS_), 0, VAS_SCHEDULE_LATE_NS_);
         const uint64_t most_ns =
-            schedule->policy_ == VAS_POLICY_LOW_LATENCY ? VAS_SCHEDULE_DUE_NAP_NS_ : VAS_SCHEDULE_LATE_NAP_NS_;
+            policy == VAS_POLICY_LOW_LATENCY ? VAS_SCHEDULE_DUE_NAP_NS_ : VAS_SCHEDULE_LATE_NAP_NS_;
         if (over_ns < due_ns)
             return is_known ? vas_clamp_(spread_ns / VAS_SCHEDULE_LOOKS_A_SPREAD_, VAS_SCHEDULE_LEAST_DUE_NAP_NS_, most_ns)
                             : VAS_SCHEDULE_DUE_NAP_NS_;
@@ -369,6 +370,10 @@ static inline uint64_t vas_schedule_nap_ns(const struct vas_schedule *schedule, 
 {
     uint64_t shortest = UINT64_MAX, longest = 0, due;
     int64_t delay = INT64_MAX;
+    /* Who always looks late never sees how soon a frame can be found: the shortest delay would be a little longer each time, and the
+     * looks later and later. One early look among those that are remembered keeps it true. */
+    const enum vas_policy policy =
+        schedule->policy_ == VAS_POLICY_ECONOMY && schedule->delay_at_ == 0 ? VAS_POLICY_BALANCED : schedule->policy_;
     unsigned i;
     if (schedule->intervals_ == 0 || schedule->delays_ == 0)
         return VAS_SCHEDULE_LATE_NAP_NS_;
@@ -378,10 +383,10 @@ static inline uint64_t vas_schedule_nap_ns(const struct vas_schedule *schedule, 
     }
     for (i = 0; i < schedule->delays_; i++)
         delay = schedule->delays_ns_[i] < delay ? schedule->delays_ns_[i] : delay;
-    due = vas_add_(schedule->last_timestamp_ns_ + (uint64_t)delay, vas_schedule_begin_ns_(schedule, shortest, longest - shortest));
+    due = vas_add_(schedule->last_timestamp_ns_ + (uint64_t)delay, vas_schedule_begin_ns_(schedule, policy, shortest, longest - shortest));
     if (now_ns < due)
         return vas_clamp_(due - now_ns, 0, VAS_SCHEDULE_LONGEST_NAP_NS_);
-    return vas_schedule_due_nap_ns_(schedule, shortest, longest - shortest, now_ns - due);
+    return vas_schedule_due_nap_ns_(schedule, policy, shortest, longest - shortest, now_ns - due);
 }
 
 /* ---- Statuses ------------------------------------------------------------------------------------------------------------- */
