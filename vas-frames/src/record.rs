@@ -85,25 +85,27 @@ pub(crate) fn run(base: &Path, arguments: &Arguments, out: &mut dyn Write) -> Re
             Ok(writing) => writing,
             Err(error) => {
                 let failure = Failure::System { what: "start a thread".to_owned(), error };
-                return (Err(failure), Written::default());
+                return (Err(failure), Ok(Written::default()));
             }
         };
-        let read = read(stream, arguments, &queue, &stop);
-        let end = match &read {
-            Ok(end) => *end,
-            Err(_) => End { reason: EndReason::Silence, ..no_end() },
-        };
+        let mut end = no_end();
+        let read = read(stream, arguments, &queue, &stop, &mut end);
+        if read.is_err() {
+            end.reason = EndReason::Silence;
+        }
         queue.close(end);
-        // A panic of it was printed; nothing is known of what it wrote.
-        (read, writing.join().unwrap_or_default())
+        (read.map(|()| end), writing.join())
     });
+    // A panic of it was printed. Nothing is known of what it wrote, so it stays.
+    let is_known = written.is_ok();
+    let written = written.unwrap_or_default();
     if let Some(error) = written.error {
         return Err(match arguments.output.to_str() {
             Some("-") => Failure::Stdout(error),
             _ => Failure::Record { path: arguments.output.clone(), error, frames: written.frames },
         });
     }
-    if written.frames == 0 {
+    if written.frames == 0 && is_known {
         target.forget();
     }
     let end = read?;
@@ -162,14 +164,14 @@ fn no_end() -> End {
     End { frames: 0, overwritten: 0, dropped: 0, at_ns: monotonic_ns(), reason: EndReason::Asked }
 }
 
-/// Reads until it is enough. Waits for the camera and for nothing else.
+/// Reads until it is enough; `end` is what there is to say of it, also when it fails. Waits for the camera and for nothing else.
 fn read(
     mut stream: FrameStream,
     arguments: &Arguments,
     queue: &Queue,
     stop: &AtomicBool,
-) -> Result<End, Failure> {
-    let mut end = no_end();
+    end: &mut End,
+) -> Result<(), Failure> {
     // Frames that are not recorded, since the last one that was.
     let (mut overwritten, mut dropped) = (0, 0);
     let mut section: Option<Section> = None;
@@ -240,15 +242,15 @@ fn read(
         }
         end.at_ns = monotonic_ns();
         if queue.has_failed() {
-            return Ok(end);
+            return Ok(());
         }
         if stop.load(Ordering::Relaxed) {
             end.reason = EndReason::Signal;
-            return Ok(end);
+            return Ok(());
         }
         let is_over = arguments.seconds.zip(first_at).is_some_and(|(limit, first)| first.elapsed() >= limit);
         if is_over || arguments.count == Some(recorded) {
-            return Ok(end);
+            return Ok(());
         }
         let timed_out = arguments.timeout.filter(|&timeout| last_frame_at.elapsed() >= timeout);
         match (&last_status, refused) {
@@ -265,7 +267,7 @@ fn read(
             }
             Some(_) => {
                 end.reason = EndReason::Silence;
-                return Ok(end);
+                return Ok(());
             }
             None => {}
         }
@@ -467,6 +469,8 @@ fn write(queue: &Queue, target: &mut Target, max_bytes: Option<u64>, camera: Cam
     if let Some(writer) = &writer {
         (written.frames, written.bytes) = (writer.frames(), writer.whole_bytes());
     }
+    // A disk that says only now that it could not write.
+    let done = done.and_then(|()| if target.is_regular { target.file.sync_data() } else { Ok(()) });
     if let Err(error) = done {
         queue.fail();
         let whole = writer.map_or(0, |writer| writer.whole_bytes());

@@ -123,8 +123,9 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Fail
             Ok(Record::Frame(info)) => {
                 summary.frames += 1;
                 summary.damaged += u64::from(info.flags.is_damaged());
-                summary.overwritten += info.overwritten;
-                summary.dropped += info.dropped;
+                // Whatever stands there: a recording may come from anywhere.
+                summary.overwritten = summary.overwritten.saturating_add(info.overwritten);
+                summary.dropped = summary.dropped.saturating_add(info.dropped);
                 summary.seconds = since(*first_ns.get_or_insert(info.timestamp_ns), info.timestamp_ns);
                 if let Some(row) = summary.sections.last_mut() {
                     row.frames += 1;

@@ -315,7 +315,7 @@ impl<R: Read> Reader<R> {
         let need = section.frame_bytes();
         let all = (FRAME_SIZE + pixels.len()) as u64;
         let found = all.saturating_sub(fields_size);
-        if found != need || fields_size < FRAME_SIZE as u64 {
+        if found != need || !(FRAME_SIZE as u64..=FIELDS_LIMIT as u64).contains(&fields_size) {
             return Err(Damage::FrameSize { found, need });
         }
         // Fields of a later program.

@@ -132,12 +132,13 @@ fn run() -> Result<(), Failure> {
         .with_ansi(io::stderr().is_terminal())
         .without_time()
         .init();
+    // Before it listens to signals: a pipe may have nothing to say for long, and until then there is nothing to clean up.
+    let reader = source::open(&cli.file)?;
     let stop = Arc::new(AtomicBool::new(false));
     for signal in signal_hook::consts::TERM_SIGNALS {
         signal_hook::flag::register(*signal, Arc::clone(&stop))
             .map_err(|error| Failure::System { what: "listen to signals", error })?;
     }
-    let reader = source::open(&cli.file)?;
     let camera = given.unwrap_or(reader.start().camera);
     let base = cli.base.clone().unwrap_or_else(default_base);
     let choice = Choice { from: cli.from, count: cli.count, repeat: cli.repeat };
@@ -161,6 +162,10 @@ fn run() -> Result<(), Failure> {
         }
     }
     exporter.shutdown();
+    if !was_there {
+        // Where the recording itself ended in a stop the camera is gone, and its directory is not; one that holds anything stays.
+        let _ = std::fs::remove_dir(base.join(camera.as_str()));
+    }
     report(&cli, &camera, &played, &ended);
     match ended {
         Ended::Damaged(error) => Err(Failure::Recording { path: cli.file, error }),

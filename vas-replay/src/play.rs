@@ -22,6 +22,8 @@ const PAIR_LIMIT_NS: u64 = 30_000_000_000;
 const FOLLOW_LIMIT_NS: u64 = 5_000_000_000;
 /// A frame that is published so long after it was due counts as late, where no period is known.
 const LATE_NS: u64 = 20_000_000;
+/// The last frame is shown for so long at most, whatever period the recording names.
+const LONGEST_HOLD_NS: u64 = 60_000_000_000;
 
 /// What became of it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -296,7 +298,8 @@ impl<'p> Player<'p> {
     /// The last frame is shown for as long as any other.
     fn hold_last(&mut self) -> Result<(), Interrupted> {
         let (Some(schedule), Some(section)) = (&mut self.schedule, &self.section) else { return Ok(()) };
-        let until_ns = schedule.due(0) + schedule.stretched(period_or(section, LATE_NS));
+        let period_ns = period_or(section, LATE_NS).min(LONGEST_HOLD_NS);
+        let until_ns = schedule.due(0).saturating_add(schedule.stretched(period_ns));
         Ok(self.wait_until(until_ns)?)
     }
 
