@@ -50,6 +50,7 @@ enum Verb {
     #[command(disable_help_flag = true)]
     Replay(replay::Arguments),
     /// Write the pictures themselves to standard output, for `ffmpeg -i -` and `ffplay -`
+    ///
     /// At the source's pace. Whoever reads slowly misses frames, which are counted on stderr at the end. A restart of the server
     /// with the same picture size goes on; a camera whose size or colour range changes ends it with exit code 4, since neither
     /// form can change on the way.

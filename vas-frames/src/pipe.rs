@@ -105,7 +105,7 @@ fn copy(
     counts: &mut Counts,
 ) -> Result<(), Failure> {
     let mut rate = arguments.rate;
-    let mut first: Option<(u64, u64)> = None;
+    let mut first: Option<Stamp> = None;
     let mut shape: Option<Shape> = None;
     let mut packed = Vec::new();
     let mut bytes = Vec::new();
@@ -136,7 +136,11 @@ fn copy(
                     Err(CopyError::BufferTooSmall { .. }) => unreachable!("the buffer has the packed size"),
                 }
                 let (picture, is_first) = (*frame.picture(), shape.is_none());
-                let stamp = (frame.id().get(), frame.timestamp_ns());
+                let stamp = Stamp {
+                    generation: frame.generation(),
+                    id: frame.id().get(),
+                    timestamp_ns: frame.timestamp_ns(),
+                };
                 bytes.clear();
                 if arguments.format == Form::Nv12 {
                     if is_first {
@@ -156,6 +160,8 @@ fn copy(
                 // Whole pictures only. Whoever reads slowly keeps this process waiting and nobody else: what is overwritten
                 // meanwhile was skipped.
                 out.write_all(&bytes)?;
+                // How long that took is the reader's doing, not the camera's: the timeout is the camera's alone.
+                last_frame_at = Instant::now();
                 counts.written += 1;
                 if arguments.count == Some(counts.written) {
                     return Ok(());
@@ -219,11 +225,20 @@ fn how_to_read(picture: &Nv12) -> String {
     )
 }
 
-/// The rate over the first frames, once there are enough of them.
-fn measured(first: &mut Option<(u64, u64)>, (id, timestamp_ns): (u64, u64)) -> Option<Rate> {
-    let (first_id, first_ns) = *first.get_or_insert((id, timestamp_ns));
-    let frames = id.checked_sub(first_id).filter(|&frames| frames >= MEASURED_FRAMES)?;
-    Rate::of(timestamp_ns.saturating_sub(first_ns) / frames)
+/// Which frame it is, and when it was decoded.
+#[derive(Clone, Copy, Debug)]
+struct Stamp {
+    generation: u64,
+    id: u64,
+    timestamp_ns: u64,
+}
+
+/// The rate over the first frames, once there are enough of them. Numbers of another generation say nothing about how many
+/// frames there were: it begins anew with the first one of those.
+fn measured(first: &mut Option<Stamp>, stamp: Stamp) -> Option<Rate> {
+    let first = first.insert(first.filter(|first| first.generation == stamp.generation).unwrap_or(stamp));
+    let frames = stamp.id.checked_sub(first.id).filter(|&frames| frames >= MEASURED_FRAMES)?;
+    Rate::of(stamp.timestamp_ns.saturating_sub(first.timestamp_ns) / frames)
 }
 
 impl Rate {
@@ -297,9 +312,31 @@ mod tests {
     #[test]
     fn a_rate_that_nobody_names_is_measured_over_frames_that_were_skipped_too() {
         let mut first = None;
-        assert_eq!(measured(&mut first, (100, 1_000_000_000)), None);
-        assert_eq!(measured(&mut first, (105, 1_200_000_000)), None);
-        assert_eq!(measured(&mut first, (110, 1_400_000_000)), Some(Rate { frames: 25, seconds: 1 }));
+        assert_eq!(measured(&mut first, stamp(1, 100, 1_000_000_000)), None);
+        assert_eq!(measured(&mut first, stamp(1, 105, 1_200_000_000)), None);
+        let rate = Rate { frames: 25, seconds: 1 };
+        assert_eq!(measured(&mut first, stamp(1, 110, 1_400_000_000)), Some(rate));
+    }
+
+    fn stamp(generation: u64, id: u64, timestamp_ns: u64) -> Stamp {
+        Stamp { generation, id, timestamp_ns }
+    }
+
+    #[test]
+    fn a_rate_is_measured_anew_when_the_server_starts_again_meanwhile() {
+        let mut first = None;
+        assert_eq!(measured(&mut first, stamp(1, 100, 1_000_000_000)), None);
+        assert_eq!(measured(&mut first, stamp(1, 105, 1_200_000_000)), None);
+        // Numbers of another run begin anywhere.
+        assert_eq!(measured(&mut first, stamp(2, 3_056_833_711, 3_000_000_000)), None);
+        assert_eq!(measured(&mut first, stamp(2, 3_056_833_716, 3_500_000_000)), None);
+        let rate = Rate { frames: 10, seconds: 1 };
+        assert_eq!(measured(&mut first, stamp(2, 3_056_833_721, 4_000_000_000)), Some(rate));
+        // Also below those before.
+        let mut first = None;
+        assert_eq!(measured(&mut first, stamp(2, 3_056_833_711, 3_000_000_000)), None);
+        assert_eq!(measured(&mut first, stamp(3, 1, 5_000_000_000)), None);
+        assert_eq!(measured(&mut first, stamp(3, 11, 6_000_000_000)), Some(rate));
     }
 
     #[test]

@@ -2,9 +2,10 @@
 
 use std::io::Read as _;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 use vas_e2e::clips::{clip, ffmpeg, hashes, hashes_of_full_range};
 use vas_e2e::process::{Ended, Process, program};
-use vas_e2e::reader::Watch;
+use vas_e2e::reader::{self, Watch};
 use vas_e2e::scene::Scene;
 use vas_e2e::server::{Server, clean, file_camera};
 use vas_e2e::{require, until};
@@ -127,6 +128,15 @@ fn the_header_names_size_rate_chroma_and_range() {
     }
 }
 
+#[test]
+fn each_verb_is_one_sentence_in_the_help() {
+    let help = reader::run(&Scene::new(), &["-h"]).stdout;
+    let verbs: Vec<_> =
+        help.lines().skip_while(|line| *line != "Commands:").take_while(|line| !line.is_empty()).collect();
+    assert!(verbs.len() > 10, "{help}");
+    assert!(verbs.iter().all(|line| !line.contains(". ")), "{help}");
+}
+
 /// A pipe whose reader is this test.
 fn read_by_us(scene: &Scene, words: &[&str]) -> Child {
     let mut command = clean(Command::new(program("vas-frames")), scene);
@@ -202,6 +212,35 @@ fn whoever_reads_slowly_misses_frames_that_are_counted_and_keeps_nobody_waiting(
     let (written, skipped) = counts(&said);
     assert!(written == 10 && skipped >= 20, "{said}");
     server.stop_well();
+}
+
+#[test]
+fn the_timeout_is_the_cameras_and_not_that_of_whoever_reads_slowly() {
+    let clip = require!(clip("yard.mp4"));
+    let scene = Scene::new();
+    let server = Server::start(&scene, &file_camera("front", &clip, true));
+    let mut child = read_by_us(&scene, &["--count", "10", "--timeout", "2"]);
+    let _ = read_frames(&mut child, 1);
+    // The pipe between holds less than a picture, so the second one is being written all the while.
+    std::thread::sleep(Duration::from_secs(4));
+    let _ = read_frames(&mut child, 9);
+    let (code, said) = end_of(child);
+    assert_eq!(code, Some(0), "{said}");
+    server.stop_well();
+}
+
+#[test]
+fn a_camera_that_gives_no_frame_ends_the_pipe_by_the_timeout() {
+    let clip = require!(clip("yard.mp4"));
+    let scene = Scene::new();
+    let server = Server::start(&scene, &file_camera("front", &clip, true));
+    let mut child = read_by_us(&scene, &["--timeout", "2"]);
+    let _ = read_frames(&mut child, 3);
+    server.stop_well();
+    let mut rest = Vec::new();
+    child.stdout.as_mut().expect("piped").read_to_end(&mut rest).expect("its end");
+    let (code, said) = end_of(child);
+    assert_eq!(code, Some(1), "{said}");
 }
 
 #[test]
