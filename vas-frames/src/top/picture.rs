@@ -99,15 +99,16 @@ fn understand(answer: &str) -> Means {
     }
 }
 
-/// The largest picture of this shape in so many pixels.
+/// The largest picture of this shape in so many pixels: no larger than it is, nor than is shown at most.
 fn fitted(picture: &Nv12, most: (u32, u32)) -> (u32, u32) {
     let (width, height) = (u64::from(picture.width()), u64::from(picture.height()));
-    let (most_width, most_height) = (u64::from(most.0.max(1)), u64::from(most.1.max(1)));
+    // All limits come before the fitting: one that cut width and height afterwards would change the shape.
+    let limit = |most: u32, own: u32| u64::from(most.min(own).clamp(1, MOST_PIXELS));
+    let (most_width, most_height) = (limit(most.0, picture.width()), limit(most.1, picture.height()));
     let by_width = (most_width, (height * most_width / width).max(1));
     let by_height = ((width * most_height / height).max(1), most_height);
     let (width, height) = if by_width.1 <= most_height { by_width } else { by_height };
-    let limit = |value: u64| u32::try_from(value).unwrap_or(u32::MAX).clamp(1, MOST_PIXELS);
-    (limit(width).min(picture.width()), limit(height).min(picture.height()))
+    (width as u32, height as u32)
 }
 
 /// A frame made small enough for so many pixels. `None` if it was overwritten meanwhile: the next one comes soon.
@@ -201,6 +202,10 @@ mod tests {
         assert_eq!(fitted(&picture(1920, 1080), (80, 100)), (80, 45));
         assert_eq!(fitted(&picture(1080, 1920), (80, 80)), (45, 80));
         assert_eq!(fitted(&picture(16, 16), (80, 80)), (16, 16));
+        assert_eq!(fitted(&picture(160, 16), (80, 800)), (80, 8));
+        // Also where it is limited by what is shown at most, and not by the terminal.
+        assert_eq!(fitted(&picture(1920, 1080), (1920, 920)), (800, 450));
+        assert_eq!(fitted(&picture(1080, 1920), (4000, 4000)), (450, 800));
         assert_eq!(fitted(&picture(16384, 1), (80, 80)), (80, 1));
         assert_eq!(fitted(&picture(1, 16384), (0, 0)), (1, 1));
     }
