@@ -160,10 +160,14 @@ fn a_terminal_that_closes_ends_it() {
     let scene = Scene::new();
     let terminal = require!(Terminal::start(&scene, ""));
     let _ = terminal.until("it is drawn", |screen| screen.contains("CAMERA"));
-    let process = format!("/proc/{}/stat", terminal.file("pid").trim());
+    let process = terminal.file("pid").trim().to_owned();
     drop(terminal);
-    until("it ends with its terminal", || {
-        let stat = std::fs::read_to_string(&process).unwrap_or_default();
+    until_ended(&process);
+}
+
+fn until_ended(process: &str) {
+    until("the process ends", || {
+        let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
         (stat.is_empty() || stat.contains(") Z ")).then_some(())
     });
 }
@@ -181,6 +185,137 @@ fn graphics_of_kitty_and_sixel_are_sent_where_they_are_chosen() {
         assert_eq!(terminal.end(), "0");
         server.stop_well();
     }
+}
+
+/// What takes a picture of these graphics off the screen again.
+const TAKEN_AWAY: [(&str, &str); 2] = [("kitty", "\x1b_Ga=d,d=I,i="), ("sixel", "\x1b[2J")];
+
+#[test]
+fn a_picture_does_not_stay_under_the_name_of_a_camera_that_has_none() {
+    for (means, taken_away) in TAKEN_AWAY {
+        let begin = if means == "kitty" { "\x1b_Ga=T," } else { "\x1bPq" };
+        let scene = Scene::new();
+        let server = require!(server(&scene));
+        let terminal = require!(Terminal::start(&scene, &format!("--picture {means} --interval 0.2")));
+        let _ = terminal.until("both cameras are live", |screen| screen.matches(" live ").count() == 2);
+        std::fs::create_dir(scene.base().join("gate")).expect("a camera without files");
+        let _ = terminal.until("the third waits", |screen| screen.contains("gate"));
+        terminal.press("Enter");
+        let _ = terminal.until("the first", |screen| screen.starts_with("front  live"));
+        until(&format!("a picture by {means}"), || terminal.raw().contains(begin).then_some(()));
+        terminal.press("Down");
+        let _ = terminal.until("the one without a picture", |screen| screen.starts_with("gate  waiting"));
+        until("the picture is taken away", || {
+            let raw = terminal.raw();
+            let last = raw.rfind(begin).expect("a picture");
+            raw[last..].contains(taken_away).then_some(())
+        });
+        terminal.press("q");
+        assert_eq!(terminal.end(), "0");
+        server.stop_well();
+    }
+}
+
+#[test]
+fn a_picture_of_another_size_does_not_stand_on_what_is_left_of_the_one_before() {
+    let scene = Scene::new();
+    let server = require!(server(&scene));
+    let terminal = require!(Terminal::start(&scene, "--picture sixel --interval 0.2"));
+    let _ = terminal.until("both cameras are live", |screen| screen.matches(" live ").count() == 2);
+    terminal.press("Enter");
+    until("a picture of the wide one", || terminal.raw().contains("\x1bPq\"1;1;640;272").then_some(()));
+    terminal.press("Down");
+    let narrow = "\x1bPq\"1;1;320;240";
+    let raw = until("one of the narrow one", || Some(terminal.raw()).filter(|raw| raw.contains(narrow)));
+    let before = raw.find(narrow).expect("it is there");
+    let wide = raw[..before].rfind("\x1bPq\"1;1;640;272").expect("it was there");
+    assert!(raw[wide..before].contains("\x1b[2J"), "the screen was cleared between them");
+    terminal.press("q");
+    assert_eq!(terminal.end(), "0");
+    server.stop_well();
+}
+
+#[test]
+fn the_camera_that_is_shown_stays_the_same_when_others_come_and_when_it_goes_itself() {
+    let scene = Scene::new();
+    let server = require!(server(&scene));
+    let terminal = require!(Terminal::start(&scene, "--picture none --interval 0.2"));
+    let _ = terminal.until("both cameras are live", |screen| screen.matches(" live ").count() == 2);
+    let folder = scene.base().join("gate");
+    std::fs::create_dir(&folder).expect("a camera without files");
+    let _ = terminal.until("the third waits", |screen| screen.contains("gate"));
+    terminal.press("Down");
+    terminal.press("Enter");
+    let _ = terminal.until("the second", |screen| screen.starts_with("gate  waiting"));
+    // One before it comes, and it goes.
+    let before = scene.base().join("attic");
+    std::fs::create_dir(&before).expect("a camera before it");
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    let screen = terminal.screen();
+    assert!(screen.starts_with("gate  waiting"), "{screen}");
+    std::fs::remove_dir(&folder).expect("it goes");
+    let _ = terminal.until("it is gone", |screen| screen.starts_with("gate  gone"));
+    std::fs::create_dir(&folder).expect("it comes back");
+    let _ = terminal.until("it is back", |screen| screen.starts_with("gate  waiting"));
+    // The neighbours are those of now.
+    terminal.press("Up");
+    let _ = terminal.until("the one before", |screen| screen.starts_with("front  live"));
+    terminal.press("Up");
+    let _ = terminal.until("the new one", |screen| screen.starts_with("attic  waiting"));
+    terminal.press("q");
+    assert_eq!(terminal.end(), "0");
+    server.stop_well();
+}
+
+/// Tmux's server, stopped: it takes nothing from its terminal, until this is dropped.
+struct Stopped(String);
+
+impl Stopped {
+    fn new(terminal: &Terminal) -> Self {
+        let stopped = Self(terminal.tmux(&["display-message", "-p", "#{pid}"]).trim().to_owned());
+        signal(&stopped.0, "STOP");
+        stopped
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        signal(&self.0, "CONT");
+    }
+}
+
+fn signal(process: &str, signal: &str) {
+    let sent = Command::new("kill").args([&format!("-{signal}"), process]).status();
+    assert!(sent.is_ok_and(|status| status.success()), "SIG{signal} to {process}");
+}
+
+#[test]
+fn a_signal_ends_it_also_where_the_terminal_takes_no_bytes() {
+    let scene = Scene::new();
+    let server = require!(server(&scene));
+    let terminal = require!(Terminal::start(&scene, "--picture kitty"));
+    let _ = terminal.until("a camera is live", |screen| screen.contains(" live "));
+    terminal.press("Enter");
+    until("a picture", || terminal.raw().contains("\x1b_Ga=T,").then_some(()));
+    let process = terminal.file("pid").trim().to_owned();
+    let stopped = Stopped::new(&terminal);
+    // A picture is more than the terminal's buffer holds: it waits in its write.
+    let written = || {
+        let counts = std::fs::read_to_string(format!("/proc/{process}/io")).unwrap_or_default();
+        counts.lines().find(|line| line.starts_with("wchar")).map(str::to_owned)
+    };
+    until("it is caught in its terminal", || {
+        let before = written();
+        std::thread::sleep(std::time::Duration::from_secs(1));
+        (before == written()).then_some(())
+    });
+    signal(&process, "TERM");
+    until_ended(&process);
+    // The shell has a word to say of it before it goes on.
+    drop(stopped);
+    assert_eq!(terminal.file("code").trim(), "code 143");
+    assert_eq!(terminal.file("before"), terminal.file("after"), "what stty says");
+    server.stop_well();
 }
 
 #[test]

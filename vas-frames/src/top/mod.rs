@@ -112,7 +112,7 @@ fn cells(row: &Row) -> [String; HEADINGS.len()] {
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
     let ms = |ms: f64| human::duration(Duration::from_secs_f64(ms / 1e3));
     [
-        row.camera.clone(),
+        row.camera.to_string(),
         row.state.replace('_', " "),
         or_dash(row.width.zip(row.height).map(|(width, height)| format!("{width}x{height}"))),
         or_dash(row.fps.map(|fps| format!("{fps:.1}"))),

@@ -13,6 +13,7 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span, Text};
 use ratatui::widgets::{Cell, Paragraph, Row as TableRow, Table, TableState};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{self, OFlags};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::io::{self, Write};
@@ -20,7 +21,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::{Duration, Instant};
-use vas_shm_reader::Reader;
+use vas_shm_reader::{CameraId, Reader};
 
 /// How often the picture of one camera is drawn anew.
 const PICTURE_INTERVAL: Duration = Duration::from_millis(100);
@@ -28,6 +29,8 @@ const PICTURE_INTERVAL: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Pixels of a character where the terminal does not say.
 const USUAL_CELL: (u32, u32) = (8, 16);
+/// The end of a picture that was begun, the first screen, and its cursor.
+const GIVE_BACK: &[u8] = b"\x1b\\\x1b[?1049l\x1b[?25h";
 
 /// The terminal in its other state. Ratatui's panic hook gives it back before a panic is printed, this in all other cases.
 struct Screen(ratatui::DefaultTerminal);
@@ -42,9 +45,59 @@ impl Drop for Screen {
 /// What is shown.
 struct View {
     table: TableState,
+    /// By its id: its row changes when others come and go.
+    selected: Option<CameraId>,
     /// One camera with its picture, and not the table.
     is_one: bool,
     means: Means,
+    /// What stands on the screen by kitty's graphics or sixel. Ratatui knows nothing of it, and draws around it.
+    drawn: Option<Drawn>,
+}
+
+/// A picture on the screen that is no characters.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Drawn {
+    camera: CameraId,
+    width: u32,
+    height: u32,
+}
+
+/// Which camera is chosen next.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Previous,
+    Next,
+    First,
+    Last,
+}
+
+impl View {
+    fn new(means: Means) -> Self {
+        Self { table: TableState::default(), selected: None, is_one: false, means, drawn: None }
+    }
+
+    /// To be called with each new table. Where the chosen camera is gone, the table chooses the one that took its place; who looks
+    /// at one camera goes on looking at that one.
+    fn settle(&mut self, rows: &[Row]) {
+        if self.is_one {
+            return;
+        }
+        let at = self.selected.map_or(0, |id| rows.partition_point(|row| row.camera < id));
+        let at = (!rows.is_empty()).then(|| at.min(rows.len() - 1));
+        // With no camera at all, the choice waits for its camera to come back.
+        self.selected = at.map(|at| rows[at].camera).or(self.selected);
+        self.table.select(at);
+    }
+
+    fn choose(&mut self, rows: &[Row], step: Step) {
+        let row = match step {
+            Step::Previous => rows.iter().rfind(|row| Some(row.camera) < self.selected),
+            Step::Next => rows.iter().find(|row| Some(row.camera) > self.selected),
+            Step::First => rows.first(),
+            Step::Last => rows.last(),
+        };
+        self.selected = row.map(|row| row.camera).or(self.selected);
+    }
 }
 
 pub(super) fn run(base: &Path, mut watched: Watched, arguments: &Arguments) -> Result<(), Failure> {
@@ -61,14 +114,11 @@ pub(super) fn run(base: &Path, mut watched: Watched, arguments: &Arguments) -> R
     };
     let done = {
         let mut screen = Screen(ratatui::try_init()?);
-        show(
-            base,
-            &mut watched,
-            arguments,
-            &mut screen,
-            View { table: TableState::default(), is_one: false, means },
-            &signal,
-        )
+        let mut view = View::new(means);
+        let done = show(base, &mut watched, arguments, &mut screen, &mut view, &signal);
+        // Not every terminal takes kitty's pictures away with the screen that they are on.
+        let _ = take_away(&mut screen.0, &mut view);
+        done
     };
     // Only now, with the terminal as it was.
     if let Ok(Some(signal)) = done {
@@ -83,10 +133,9 @@ fn show(
     watched: &mut Watched,
     arguments: &Arguments,
     Screen(terminal): &mut Screen,
-    mut view: View,
+    view: &mut View,
     signal: &AtomicI32,
 ) -> Result<Option<i32>, Failure> {
-    view.table.select(Some(0));
     let mut drawn = 0;
     let mut rows = Vec::new();
     let mut next_rows = Instant::now();
@@ -107,7 +156,7 @@ fn show(
         if now >= next_draw {
             let interval = if view.is_one { PICTURE_INTERVAL } else { arguments.interval };
             next_draw = now + interval;
-            draw(terminal, base, watched, &rows, &mut view)?;
+            draw(terminal, base, watched, &rows, view)?;
             if arguments.count.is_some_and(|count| drawn > count) {
                 return Ok(None);
             }
@@ -125,18 +174,16 @@ fn show(
                 KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => {
                     return Ok(Some(SIGINT));
                 }
-                KeyCode::Esc | KeyCode::Backspace | KeyCode::Left if view.is_one => {
-                    leave(terminal, &mut view)?;
-                }
+                KeyCode::Esc | KeyCode::Backspace | KeyCode::Left if view.is_one => view.is_one = false,
                 KeyCode::Esc => return Ok(None),
                 KeyCode::Enter | KeyCode::Right if !rows.is_empty() => view.is_one = true,
-                KeyCode::Up | KeyCode::Char('k') => view.table.select_previous(),
-                KeyCode::Down | KeyCode::Char('j') => view.table.select_next(),
-                KeyCode::Home => view.table.select_first(),
-                KeyCode::End => view.table.select_last(),
+                KeyCode::Up | KeyCode::Char('k') => view.choose(&rows, Step::Previous),
+                KeyCode::Down | KeyCode::Char('j') => view.choose(&rows, Step::Next),
+                KeyCode::Home => view.choose(&rows, Step::First),
+                KeyCode::End => view.choose(&rows, Step::Last),
                 _ => {}
             },
-            Event::Resize(..) => terminal.clear()?,
+            Event::Resize(..) => clean(terminal, view)?,
             _ => {}
         }
         next_draw = Instant::now();
@@ -153,11 +200,23 @@ fn listen() -> io::Result<Arc<AtomicI32>> {
         if let Some(signal) = signals.forever().next() {
             ours.store(signal, Ordering::Relaxed);
             std::thread::sleep(PATIENCE);
-            let _ = ratatui::try_restore();
+            give_back();
             let _ = signal_hook::low_level::emulate_default_handler(signal);
         }
     })?;
     Ok(came)
+}
+
+/// Gives the terminal back from beside the main thread, as far as that goes without waiting for anything: ratatui would wait for
+/// standard output's lock, which the main thread holds while the terminal takes no bytes.
+fn give_back() {
+    let _ = disable_raw_mode();
+    // Opened anew, so that nobody else's writes to it stop waiting. The first is not ours to open after `su`.
+    let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let open = |path: &str| fs::open(path, flags, fs::Mode::empty());
+    if let Ok(terminal) = open("/proc/self/fd/1").or_else(|_| open("/dev/tty")) {
+        let _ = rustix::io::write(&terminal, GIVE_BACK);
+    }
 }
 
 /// Waits for a key, at most so long. Whether the terminal still is one: crossterm would read the end of one that was closed
@@ -171,13 +230,20 @@ fn is_terminal_there(at_most: Duration) -> bool {
     !fds[0].revents().intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL)
 }
 
-/// Back to the table. Pictures of kitty and sixel are not the characters that are drawn over them.
-fn leave(terminal: &mut ratatui::DefaultTerminal, view: &mut View) -> io::Result<()> {
-    view.is_one = false;
+/// Takes a picture of kitty or sixel off the screen, if one stands there: the characters that are drawn next would not.
+fn take_away(terminal: &mut ratatui::DefaultTerminal, view: &mut View) -> io::Result<()> {
+    if view.drawn.is_none() { Ok(()) } else { clean(terminal, view) }
+}
+
+/// An empty screen, on which all of the next drawing is drawn.
+fn clean(terminal: &mut ratatui::DefaultTerminal, view: &mut View) -> io::Result<()> {
+    view.drawn = None;
     if view.means == Means::Kitty {
         write!(io::stdout(), "{}", picture::kitty_delete())?;
     }
-    terminal.clear()
+    // And not `clear`, which asks the terminal where its cursor is, and fails where no answer comes.
+    let size = terminal.size()?;
+    terminal.resize(size.into())
 }
 
 fn draw(
@@ -188,30 +254,39 @@ fn draw(
     view: &mut View,
 ) -> io::Result<()> {
     // Cameras come and go.
-    let selected = view.table.selected().unwrap_or(0).min(rows.len().saturating_sub(1));
-    view.table.select(Some(selected));
-    let row = rows.get(selected).filter(|_| view.is_one);
-    let Some(row) = row else {
-        if view.is_one {
-            leave(terminal, view)?;
-        }
+    view.settle(rows);
+    let Some(id) = view.selected.filter(|_| view.is_one) else {
+        take_away(terminal, view)?;
         terminal.draw(|frame| draw_table(frame, base, rows, &mut view.table))?;
         return Ok(());
     };
+    let row = rows.iter().find(|row| row.camera == id).cloned().unwrap_or_else(|| Row::gone(id));
     let size = terminal.size()?;
     let area = picture_area(Rect::new(0, 0, size.width, size.height));
     let cell = cell_pixels();
-    let most = match view.means {
-        Means::Kitty | Means::Sixel => (u32::from(area.width) * cell.0, u32::from(area.height) * cell.1),
-        _ => (u32::from(area.width), u32::from(area.height) * 2),
-    };
-    let standing =
-        watched.stream(&row.camera).and_then(|stream| stream.reader()).and_then(Reader::last_picture);
-    let small = standing
-        .filter(|_| view.means != Means::None && area.height > 0)
-        .and_then(|frame| picture::small(&frame, most));
     let is_blocks = !matches!(view.means, Means::Kitty | Means::Sixel);
-    terminal.draw(|frame| draw_one(frame, row, area, small.as_ref().filter(|_| is_blocks)))?;
+    let most = if is_blocks {
+        (u32::from(area.width), u32::from(area.height) * 2)
+    } else {
+        (u32::from(area.width) * cell.0, u32::from(area.height) * cell.1)
+    };
+    let standing = watched
+        .stream(&id)
+        .and_then(|stream| stream.reader())
+        .and_then(Reader::last_picture)
+        .filter(|_| view.means != Means::None && area.height > 0);
+    let is_standing = standing.is_some();
+    let small = standing.and_then(|frame| picture::small(&frame, most));
+    let drawn = match &small {
+        _ if is_blocks => None,
+        Some(small) => Some(Drawn { camera: id, width: small.width, height: small.height }),
+        // Overwritten meanwhile: the next one comes soon, and until then the one before it may stay.
+        None => view.drawn.filter(|drawn| is_standing && drawn.camera == id),
+    };
+    if drawn != view.drawn {
+        take_away(terminal, view)?;
+    }
+    terminal.draw(|frame| draw_one(frame, &row, area, small.as_ref().filter(|_| is_blocks)))?;
     if let (Some(small), false) = (small, is_blocks) {
         terminal.set_cursor_position(Position::new(area.x, area.y))?;
         let text = match view.means {
@@ -222,6 +297,8 @@ fn draw(
             }
             _ => picture::sixel(&small),
         };
+        // From its first byte on something of it stands there.
+        view.drawn = drawn;
         let mut stdout = io::stdout();
         stdout.write_all(text.as_bytes())?;
         stdout.flush()?;
@@ -319,5 +396,62 @@ fn draw_one(frame: &mut Frame<'_>, row: &Row, area: Rect, small: Option<&Small>)
                 cell.set_bg(color(small.pixel(x, y + 1)));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(ids: &[&str]) -> Vec<Row> {
+        ids.iter().map(|id| Row::gone(CameraId::new(id).expect("an id"))).collect()
+    }
+
+    fn selected(view: &View) -> Option<&str> {
+        view.selected.as_ref().map(CameraId::as_str)
+    }
+
+    #[test]
+    fn the_chosen_camera_stays_chosen_while_others_come_and_go() {
+        let mut view = View::new(Means::None);
+        view.settle(&rows(&["front", "gate", "yard"]));
+        assert_eq!((selected(&view), view.table.selected()), (Some("front"), Some(0)));
+        view.choose(&rows(&["front", "gate", "yard"]), Step::Next);
+        view.settle(&rows(&["attic", "front", "gate", "yard"]));
+        assert_eq!((selected(&view), view.table.selected()), (Some("gate"), Some(2)));
+        // It goes: the one in its place, or the last one.
+        view.settle(&rows(&["front", "yard"]));
+        assert_eq!((selected(&view), view.table.selected()), (Some("yard"), Some(1)));
+        view.settle(&rows(&["front"]));
+        assert_eq!((selected(&view), view.table.selected()), (Some("front"), Some(0)));
+        // All go, and come back.
+        view.settle(&[]);
+        assert_eq!(view.table.selected(), None);
+        view.settle(&rows(&["attic", "front"]));
+        assert_eq!((selected(&view), view.table.selected()), (Some("front"), Some(1)));
+    }
+
+    #[test]
+    fn the_camera_that_is_looked_at_stays_also_when_it_is_gone_and_has_neighbours() {
+        let mut view = View::new(Means::None);
+        let all = rows(&["attic", "front", "yard"]);
+        view.selected = CameraId::new("gate").ok();
+        view.is_one = true;
+        view.settle(&all);
+        assert_eq!(selected(&view), Some("gate"));
+        view.choose(&all, Step::Next);
+        assert_eq!(selected(&view), Some("yard"));
+        view.choose(&all, Step::Next);
+        assert_eq!(selected(&view), Some("yard"));
+        view.selected = CameraId::new("gate").ok();
+        view.choose(&all, Step::Previous);
+        assert_eq!(selected(&view), Some("front"));
+        view.choose(&all, Step::First);
+        view.choose(&all, Step::Previous);
+        assert_eq!(selected(&view), Some("attic"));
+        view.choose(&all, Step::Last);
+        assert_eq!(selected(&view), Some("yard"));
+        view.choose(&[], Step::Last);
+        assert_eq!(selected(&view), Some("yard"));
     }
 }
