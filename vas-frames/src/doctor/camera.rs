@@ -1,12 +1,13 @@
 //! The cameras' directories and files, and whether their server lives.
 
-use super::base::{access_denied, kind};
+use super::base::{SERVERS_LOCK, access_denied, kind};
 use super::fault::Fault;
-use super::names::{group, quoted, user};
+use super::names::{group, quoted, shown, user};
 use super::{CameraRow, Doctor};
 use crate::{list, look};
 use rustix::fs::{FileType, Stat, lstat};
 use rustix::io::Errno;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use vas_shm_proto::layout::PAGE_SIZE;
@@ -17,8 +18,6 @@ const SET_GROUP_ID: u32 = 0o2000;
 const OTHERS_WRITE: u32 = 0o022;
 /// What a server that is at work may have in a camera's directory: the pair, and a pair that is being built.
 const OWN_NAMES: [&str; 4] = [META_NAME, DATA_NAME, ".frame.meta.new", ".frame.data.new"];
-/// Where vas-ingest says which cameras are which server's.
-const SERVERS_LOCK: &str = "._servers.lock";
 /// How long files may be in disorder: a server that exchanges a pair is between its two renames for microseconds.
 const SETTLING: Duration = Duration::from_millis(500);
 const GLANCE: Duration = Duration::from_millis(20);
@@ -37,7 +36,7 @@ pub(super) fn look(doctor: &mut Doctor, base: &Stat, only: Option<CameraId>) -> 
         if matches!(lstat(&path), Err(Errno::NOENT)) {
             let sentence = format!(
                 "{}: not there; the server exports no such camera, or had no picture of it yet",
-                path.display()
+                shown(&path)
             );
             doctor.find(Fault::CameraMissing, Some(&camera), &path, sentence, "vas-ingest status".to_owned());
         }
@@ -45,7 +44,7 @@ pub(super) fn look(doctor: &mut Doctor, base: &Stat, only: Option<CameraId>) -> 
         let path = doctor.base.clone();
         let sentence = format!(
             "{} holds no camera: the server has no picture of any yet, or does not run",
-            path.display()
+            shown(&path)
         );
         doctor.find(Fault::NoCameras, None, &path, sentence, "vas-ingest status".to_owned());
     }
@@ -104,8 +103,8 @@ fn entries(doctor: &mut Doctor, base: &Stat) -> Vec<CameraId> {
         } else if let Ok(camera) = CameraId::new(&text) {
             cameras.extend(directory(doctor, base, camera));
         } else {
-            let sentence = format!("{} is no camera's: the server did not make it", path.display());
-            doctor.find(Fault::ForeignEntry, None, &path, sentence, format!("rm -r {}", quoted(&path)));
+            let sentence = format!("{} is no camera's: the server did not make it", shown(&path));
+            doctor.find(Fault::ForeignEntry, None, &path, sentence, remove(&path));
         }
     }
     cameras
@@ -113,7 +112,7 @@ fn entries(doctor: &mut Doctor, base: &Stat) -> Vec<CameraId> {
 
 fn lock(doctor: &mut Doctor, base: &Stat, path: &Path) {
     let Ok(found) = lstat(path) else { return };
-    let shown = path.display();
+    let at = shown(path);
     let trouble = if !FileType::from_raw_mode(found.st_mode).is_file() {
         format!("is a {}", kind(&found))
     } else if found.st_uid != base.st_uid {
@@ -123,20 +122,18 @@ fn lock(doctor: &mut Doctor, base: &Stat, path: &Path) {
     } else {
         return;
     };
-    let sentence =
-        format!("{shown} {trouble}; it is the server's lock, a plain file with mode 0600 of its own");
-    doctor.find(Fault::SquattedLock, None, path, sentence, format!("rm -r {}", quoted(path)));
+    let sentence = format!("{at} {trouble}; it is the server's lock, a plain file with mode 0600 of its own");
+    doctor.find(Fault::SquattedLock, None, path, sentence, remove(path));
 }
 
 /// Looks at a camera's directory. The camera, if there is one to look into.
 fn directory(doctor: &mut Doctor, base: &Stat, camera: CameraId) -> Option<CameraId> {
     let path = doctor.base.join(camera.as_str());
     let found = lstat(&path).ok()?;
-    let shown = path.display();
+    let at = shown(&path);
     let word = quoted(&path);
     if !FileType::from_raw_mode(found.st_mode).is_dir() {
-        let sentence =
-            format!("{shown} is a {}, where the directory of camera {camera} belongs", kind(&found));
+        let sentence = format!("{at} is a {}, where the directory of camera {camera} belongs", kind(&found));
         doctor.find(Fault::SquattedCamera, Some(&camera), &path, sentence, format!("rm {word}"));
         return None;
     }
@@ -145,13 +142,13 @@ fn directory(doctor: &mut Doctor, base: &Stat, camera: CameraId) -> Option<Camer
     owner(doctor, base, &camera, &path, &found);
     if mode & OTHERS_WRITE != 0 {
         let sentence = format!(
-            "{shown} has mode {mode:04o}: others than its owner may write in it, and the server refuses it"
+            "{at} has mode {mode:04o}: others than its owner may write in it, and the server refuses it"
         );
         doctor.find(Fault::DirectoryWritable, Some(&camera), &path, sentence, format!("chmod go-w {word}"));
     } else if mode & 0o007 != 0 || mode & inherited != inherited {
         let wanted = 0o750 | inherited;
         let sentence = format!(
-            "{shown} has mode {mode:04o} and not {wanted:04o}, which is who may read and which group new files get"
+            "{at} has mode {mode:04o} and not {wanted:04o}, which is who may read and which group new files get"
         );
         doctor.find(Fault::DirectoryMode, Some(&camera), &path, sentence, format!("chmod {wanted:o} {word}"));
     }
@@ -164,15 +161,9 @@ fn directory(doctor: &mut Doctor, base: &Stat, camera: CameraId) -> Option<Camer
                 let path = path.join(name);
                 let sentence = format!(
                     "{} is not the server's: it keeps the directory from being removed with the camera",
-                    path.display()
+                    shown(&path)
                 );
-                doctor.find(
-                    Fault::ForeignEntry,
-                    Some(&camera),
-                    &path,
-                    sentence,
-                    format!("rm -r {}", quoted(&path)),
-                );
+                doctor.find(Fault::ForeignEntry, Some(&camera), &path, sentence, remove(&path));
             }
         }
         Err(_) => {
@@ -183,19 +174,36 @@ fn directory(doctor: &mut Doctor, base: &Stat, camera: CameraId) -> Option<Camer
     Some(camera)
 }
 
+/// Compares with the base directory's owner, whom the server insists on, and who is the one that was asked for: no look gets here
+/// where he is not. Of what is his nothing is told to be removed.
 fn owner(doctor: &mut Doctor, base: &Stat, camera: &CameraId, path: &Path, found: &Stat) {
-    let wanted = doctor.owner_asked.unwrap_or(base.st_uid);
-    if found.st_uid != wanted {
-        let of_whom =
-            if doctor.owner_asked.is_some() { "who was asked for" } else { "as the base directory does" };
-        let sentence = format!(
-            "{} belongs to {}, and not to {}, {of_whom}: somebody else made it, or the server's user has changed",
-            path.display(),
-            user(found.st_uid),
-            user(wanted)
-        );
-        doctor.find(Fault::ForeignOwner, Some(camera), path, sentence, format!("rm -r {}", quoted(path)));
+    if found.st_uid == base.st_uid {
+        return;
     }
+    let sentence = format!(
+        "{} belongs to {}, and not to {}, as the base directory does: somebody else made it, or the server's user has changed",
+        shown(path),
+        user(found.st_uid),
+        user(base.st_uid)
+    );
+    let fix = if FileType::from_raw_mode(found.st_mode).is_dir() {
+        // What else may be in it stays, and then it does too.
+        let files = OWN_NAMES.map(|name| quoted(path.join(name)));
+        format!("rm -f {} && rmdir {}", files.join(" "), quoted(path))
+    } else {
+        format!("rm -f {}", quoted(path))
+    };
+    doctor.find(Fault::ForeignOwner, Some(camera), path, sentence, fix);
+}
+
+/// The command that removes what does not belong there. Of a directory with something in it, it asks about each.
+fn remove(path: &Path) -> String {
+    let word = quoted(path);
+    if !lstat(path).is_ok_and(|found| FileType::from_raw_mode(found.st_mode).is_dir()) {
+        return format!("rm {word}");
+    }
+    let is_empty = std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
+    if is_empty { format!("rmdir {word}") } else { format!("rm -ri {word}") }
 }
 
 fn wrong_group(doctor: &mut Doctor, base: &Stat, camera: &CameraId, path: &Path, found: &Stat) {
@@ -204,7 +212,7 @@ fn wrong_group(doctor: &mut Doctor, base: &Stat, camera: &CameraId, path: &Path,
         let wanted = group(base.st_gid);
         let sentence = format!(
             "{} has group {} and not {wanted}, whose members are to read it",
-            path.display(),
+            shown(path),
             group(found.st_gid)
         );
         doctor.find(
@@ -236,18 +244,18 @@ fn files(doctor: &mut Doctor, base: &Stat, camera: &CameraId) -> bool {
         if !FileType::from_raw_mode(found.st_mode).is_file() {
             are_files = false;
             let sentence =
-                format!("{} is a {}, where a file of the server's belongs", path.display(), kind(found));
-            doctor.find(Fault::SquattedFile, Some(camera), path, sentence, format!("rm -r {}", quoted(path)));
+                format!("{} is a {}, where a file of the server's belongs", shown(path), kind(found));
+            doctor.find(Fault::SquattedFile, Some(camera), path, sentence, remove(path));
             continue;
         }
         owner(doctor, base, camera, path, found);
         let mode = found.st_mode & 0o7777;
         // A file that its group may not read is told when it cannot be opened: by who is kept out, and as an error.
         if mode != 0o640 && mode & 0o040 != 0 {
-            let sentence = format!("{} has mode {mode:04o} and not 0640", path.display());
+            let sentence = format!("{} has mode {mode:04o} and not 0640", shown(path));
             doctor.find(Fault::FileMode, Some(camera), path, sentence, format!("chmod 640 {}", quoted(path)));
         } else if mode & 0o040 == 0 {
-            let sentence = format!("{} has mode {mode:04o}: its group may not read it", path.display());
+            let sentence = format!("{} has mode {mode:04o}: its group may not read it", shown(path));
             doctor.find(
                 Fault::NoGroupAccess,
                 Some(camera),
@@ -263,7 +271,7 @@ fn files(doctor: &mut Doctor, base: &Stat, camera: &CameraId) -> bool {
         (false, false) => {
             let sentence = format!(
                 "{}: no files; the camera has sent no picture since the server started, or it was stopped, or there was no room (the server's log says which)",
-                directory.display()
+                shown(&directory)
             );
             doctor.find(
                 Fault::CameraNotExported,
@@ -279,7 +287,7 @@ fn files(doctor: &mut Doctor, base: &Stat, camera: &CameraId) -> bool {
             let path = directory.join(there);
             let sentence = format!(
                 "{} stands there without {missing}: somebody removed the other; a server that lives makes both anew within a second",
-                path.display()
+                shown(&path)
             );
             doctor.find(Fault::HalfPair, Some(camera), &path, sentence, format!("rm -f {}", quoted(&path)));
             false
@@ -289,7 +297,7 @@ fn files(doctor: &mut Doctor, base: &Stat, camera: &CameraId) -> bool {
 
 fn living(doctor: &mut Doctor, camera: &CameraId, status: Status) {
     let path = doctor.base.join(camera.as_str());
-    let shown = path.display().to_string();
+    let at = shown(&path);
     match status {
         Status::Unproven | Status::ServerGone => match holder(&doctor.base, camera) {
             Some(process) => {
@@ -299,15 +307,20 @@ fn living(doctor: &mut Doctor, camera: &CameraId, status: Status) {
                 } else {
                     "it hangs, or gets no processor time"
                 };
-                let sentence = format!(
-                    "{shown}: no sign of life for 3 s, and process {process} holds the camera: {how}"
-                );
-                let fix = if is_stopped { format!("kill -CONT {process}") } else { doctor.restart() };
+                let sentence =
+                    format!("{at}: no sign of life for 3 s, and process {process} holds the camera: {how}");
+                let fix = match (is_stopped, &doctor.unit) {
+                    (true, _) => format!("kill -CONT {process}"),
+                    (false, Some(_)) => doctor.restart(),
+                    // Nothing else ends it, and as long as it is there it keeps the camera from its successor.
+                    (false, None) => format!("kill -9 {process}; {}", doctor.restart()),
+                };
                 doctor.find(Fault::ServerHangs, Some(camera), &path, sentence, fix);
             }
+            None if !sees_processes() => silent(doctor, camera, &path, "no sign of life for 3 s"),
             None => {
                 let sentence = format!(
-                    "{shown}: no sign of life for 3 s; the server was killed, and what stands there is its last picture (its next start removes it)"
+                    "{at}: no sign of life for 3 s; the server was killed, and what stands there is its last picture (its next start removes it)"
                 );
                 let fix = match doctor.unit {
                     Some(_) => doctor.restart(),
@@ -317,8 +330,7 @@ fn living(doctor: &mut Doctor, camera: &CameraId, status: Status) {
             }
         },
         Status::Stalled => {
-            let sentence =
-                format!("{shown}: the server lives and has lost the camera; it tries to get it back");
+            let sentence = format!("{at}: the server lives and has lost the camera; it tries to get it back");
             doctor.find(Fault::CameraStalled, Some(camera), &path, sentence, "vas-ingest status".to_owned());
         }
         _ => {}
@@ -345,6 +357,7 @@ fn not_there(doctor: &mut Doctor, camera: &CameraId, why: Absent) {
             );
             doctor.find(Fault::MixedPair, Some(camera), &path, sentence, remove_pair(&path));
         }
+        Absent::Header { .. } if !sees_processes() => silent(doctor, camera, &path, &why.to_string()),
         Absent::Header { .. } => {
             let sentence = format!(
                 "{why}, and its files are still there: the server ended in between (its next start removes them)"
@@ -377,13 +390,32 @@ fn refused(doctor: &mut Doctor, camera: &CameraId, why: &Refused) {
         Refused::Access { path, .. } => access_denied(doctor, path, Some(camera)),
         Refused::NotRegular { path, .. } => {
             let sentence = why.to_string();
-            doctor.find(Fault::SquattedFile, Some(camera), path, sentence, format!("rm -r {}", quoted(path)));
+            doctor.find(Fault::SquattedFile, Some(camera), path, sentence, remove(path));
         }
         other => {
-            let fix = format!("namei -l {}", quoted(&directory.join(META_NAME)));
+            let fix = format!("namei -l {}", quoted(directory.join(META_NAME)));
             doctor.find(Fault::CameraUnreadable, Some(camera), &directory, other.to_string(), fix);
         }
     }
+}
+
+/// The camera is held or not; it is for the host to say which.
+fn silent(doctor: &mut Doctor, camera: &CameraId, path: &Path, what: &str) {
+    let sentence = format!(
+        "{}: gives no sign of life ({what}); who holds it cannot be seen from here, which has process numbers of its own",
+        shown(path)
+    );
+    let fix = format!("vas-frames doctor --base {} {camera}   # on the host", quoted(&doctor.base));
+    doctor.find(Fault::ServerSilent, Some(camera), path, sentence, fix);
+}
+
+/// Whether this is the first namespace of processes, from which all are seen: in any other, /proc/locks leaves out the locks of the
+/// processes that are not in it.
+fn sees_processes() -> bool {
+    /// What the kernel always gives that one (include/linux/proc_ns.h, `PROC_PID_INIT_INO`).
+    const FIRST: u64 = 0xEFFF_FFFC;
+    // Where there is none the kernel has no such namespaces.
+    std::fs::metadata("/proc/self/ns/pid").map_or(true, |found| found.ino() == FIRST)
 }
 
 /// A server that lives notices and makes new files; one that is gone leaves nothing behind then.

@@ -13,8 +13,9 @@ mod surroundings;
 use crate::cli::OwnerArgument;
 use crate::failure::Failure;
 use crate::human;
+use base::Look;
 use fault::{Fault, Severity};
-use names::Caller;
+use names::{Caller, printable};
 use serde::Serialize;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -107,8 +108,9 @@ impl Doctor {
             severity: fault.severity(),
             camera: camera.map(ToString::to_string),
             path: path.display().to_string(),
-            sentence,
-            fix,
+            // Whatever names came into it: it is one line for a terminal.
+            sentence: printable(&sentence),
+            fix: printable(&fix),
         });
     }
 
@@ -142,13 +144,16 @@ pub(crate) fn run(base: &Path, arguments: &Arguments, out: &mut dyn Write) -> Re
     };
     let mut cameras = Vec::new();
     let mut space = None;
-    if let Some(stat) = base::look(&mut doctor) {
-        let (rows, largest_pair) = camera::look(&mut doctor, &stat, camera);
+    let looked = base::look(&mut doctor);
+    if let Look::Into(stat) = &looked {
+        let (rows, largest_pair) = camera::look(&mut doctor, stat, camera);
         cameras = rows;
         space = space::look(&mut doctor, largest_pair);
         surroundings::look_logind(&mut doctor, stat.st_uid);
     }
-    surroundings::look_unit(&mut doctor);
+    if !matches!(looked, Look::Elsewhere) {
+        surroundings::look_unit(&mut doctor);
+    }
     // The worst first; what belongs together stays together.
     doctor.findings.sort_by_key(|finding| finding.severity);
     let report = Report {
@@ -179,7 +184,8 @@ fn print(report: &Report, out: &mut dyn Write) -> Result<(), Failure> {
     }
     let live =
         report.cameras.iter().filter(|row| [Status::Live.name(), Status::Idle.name()].contains(&row.state));
-    let mut line = format!("{}: {} of {} cameras live", report.base, live.count(), report.cameras.len());
+    let mut line =
+        format!("{}: {} of {} cameras live", printable(&report.base), live.count(), report.cameras.len());
     if let Some(space) = &report.space {
         let (free, size) = (human::bytes(space.free_bytes), human::bytes(space.size_bytes));
         line.push_str(&format!(

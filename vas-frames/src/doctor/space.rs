@@ -1,7 +1,7 @@
 //! Whether the file system has room for what comes next.
 
 use super::fault::Fault;
-use super::names::quoted;
+use super::names::{quoted, shown};
 use super::{Doctor, Space};
 use crate::human;
 use rustix::fs::statvfs;
@@ -25,7 +25,7 @@ pub(super) fn look(doctor: &mut Doctor, largest_pair: u64) -> Option<Space> {
         let wanted_mib = (size_bytes + 2 * (needed_bytes - free_bytes)).div_ceil(1 << 20);
         let sentence = format!(
             "{} has {} free of {}, and one more pair of the largest camera takes {}: a change of its size, or another camera, would find no room",
-            mount.display(),
+            shown(&mount),
             human::bytes(free_bytes),
             human::bytes(size_bytes),
             human::bytes(needed_bytes)
@@ -43,7 +43,7 @@ pub(super) fn look(doctor: &mut Doctor, largest_pair: u64) -> Option<Space> {
     if stat.f_files > 0 && stat.f_favail < INODES_OF_A_CAMERA {
         let sentence = format!(
             "{} takes only {} further files, and a camera makes up to {INODES_OF_A_CAMERA}",
-            mount.display(),
+            shown(&mount),
             stat.f_favail
         );
         let fix = format!("mount -o remount,nr_inodes={} {}", stat.f_files * 2 + 1024, quoted(&mount));
@@ -58,7 +58,7 @@ fn usual_pair() -> u64 {
 }
 
 /// The first directory upwards that has another device above it.
-fn mount_point(path: &std::path::Path) -> std::path::PathBuf {
+pub(super) fn mount_point(path: &std::path::Path) -> std::path::PathBuf {
     use std::os::unix::fs::MetadataExt;
     let device = |path: &std::path::Path| path.metadata().map(|metadata| metadata.dev()).ok();
     let own = device(path);

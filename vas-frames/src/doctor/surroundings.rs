@@ -2,9 +2,10 @@
 
 use super::Doctor;
 use super::fault::Fault;
-use super::names::user;
+use super::names::{quoted, shown, user, user_id};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use vas_shm_proto::DEFAULT_BASE;
 
 /// The number that stands for every group that a user namespace does not have (/proc/sys/kernel/overflowgid).
 const OVERFLOW_GID: u32 = 65534;
@@ -129,6 +130,33 @@ fn read_service(text: &str, service: &mut BTreeMap<String, Vec<String>>) {
     }
 }
 
+/// The words of a value, as systemd splits it: quotes hold one together, a backslash keeps the next letter, and `%%` is a `%`.
+fn words_of(value: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut quote = None;
+    let mut letters = value.chars().peekable();
+    while let Some(letter) = letters.next() {
+        match letter {
+            _ if quote == Some(letter) => quote = None,
+            '"' | '\'' if quote.is_none() => {
+                quote = Some(letter);
+                word.get_or_insert_default();
+            }
+            _ if quote.is_none() && letter.is_whitespace() => words.extend(word.take()),
+            '\\' => word.get_or_insert_default().extend(letters.next()),
+            _ => {
+                if letter == '%' {
+                    letters.next_if_eq(&'%');
+                }
+                word.get_or_insert_default().push(letter);
+            }
+        }
+    }
+    words.extend(word);
+    words
+}
+
 impl Unit {
     /// Whether the last word on a switch is yes.
     fn is_on(&self, key: &str) -> bool {
@@ -137,19 +165,102 @@ impl Unit {
     }
 
     /// The words of all values of a list, without what may stand before or behind a path.
-    fn words(&self, key: &str) -> impl Iterator<Item = &str> {
+    fn words(&self, key: &str) -> impl Iterator<Item = String> {
         let values = self.service.get(key).into_iter().flatten();
-        values.flat_map(|value| value.split_whitespace()).map(|word| {
+        values.flat_map(|value| words_of(value)).map(|word| {
             let word = word.trim_start_matches(['-', '+']);
-            word.split_once(':').map_or(word, |(path, _)| path)
+            word.split_once(':').map_or(word, |(path, _)| path).to_owned()
         })
     }
 
-    fn fix(&self, lines: &str) -> String {
-        let Self { name, .. } = self;
+    /// The command by which somebody changes the unit by hand, with what there is to be done.
+    fn edit(&self, what: &str) -> String {
+        let word = quoted(&self.name);
+        format!("systemctl edit {word} && systemctl restart {word}   # {what}")
+    }
+
+    /// The last word on a key.
+    fn last(&self, key: &str) -> Option<&str> {
+        self.service.get(key).and_then(|values| values.last()).map(String::as_str)
+    }
+
+    /// Who has to own the base directory of this unit, by name and number. None where systemd makes up a user at each start, or
+    /// there is nobody of that name.
+    pub(super) fn user(&self) -> Option<(&str, u32)> {
+        let name = self.last("User").unwrap_or("root");
+        if self.is_on("DynamicUser") { None } else { Some((name, user_id(name)?)) }
+    }
+
+    /// The base directory of this unit's server: an argument, else a variable, else its configuration, else the usual one. A look at
+    /// another one says nothing of this unit's.
+    pub(super) fn base(&self) -> PathBuf {
+        let words: Vec<&str> = self.last("ExecStart").unwrap_or_default().split_whitespace().collect();
+        let argument = |key: &str| {
+            let next = words.windows(2).find(|pair| pair[0] == key).map(|pair| pair[1]);
+            next.or_else(|| words.iter().find_map(|word| word.strip_prefix(key)?.strip_prefix('=')))
+        };
+        let variable = || {
+            let values = self.service.get("Environment").into_iter().flatten();
+            let words = values.flat_map(|value| value.split_whitespace());
+            words.filter_map(|word| word.trim_matches(['"', '\'']).strip_prefix("VAS_SHM_BASE=")).next_back()
+        };
+        let of_file = || configured_base(&std::fs::read_to_string(argument("--config")?).ok()?);
+        let named = argument("--base").or_else(variable).map(PathBuf::from).or_else(of_file);
+        named.unwrap_or_else(|| PathBuf::from(DEFAULT_BASE))
+    }
+
+    /// The command that adds lines to the unit, in a file of its own for each fault: another's stays. By its name it is read after
+    /// the others, and has the last word.
+    fn fix(&self, fault: &str, lines: &[&str]) -> String {
+        // Where systemd looks first: /etc/systemd/system, unless it was told otherwise.
+        let folder = unit_path().first().cloned().unwrap_or_default().join(format!("{}.d", self.name));
+        let lines: Vec<_> = lines.iter().map(quoted).collect();
         format!(
-            r"mkdir -p /etc/systemd/system/{name}.d && printf '[Service]\n{lines}\n' > /etc/systemd/system/{name}.d/vas-frames.conf && systemctl daemon-reload && systemctl restart {name}"
+            "mkdir -p {} && printf '%s\\n' '[Service]' {} > {} && systemctl daemon-reload && systemctl restart {}",
+            quoted(&folder),
+            lines.join(" "),
+            quoted(folder.join(format!("zz-vas-frames-{fault}.conf"))),
+            quoted(&self.name)
         )
+    }
+}
+
+/// `base` of the section `[export]`, as far as it stands in one line, which is how it is written.
+fn configured_base(text: &str) -> Option<PathBuf> {
+    let mut section = "";
+    for line in text.lines().map(str::trim) {
+        if line.starts_with('[') {
+            section = line;
+        } else if let (true, Some((key, value))) = (section.starts_with("[export]"), line.split_once('='))
+            && key.trim() == "base"
+        {
+            let value = value.trim();
+            let quote = value.chars().next().filter(|first| "\"'".contains(*first))?;
+            return value[1..].split(quote).next().map(PathBuf::from);
+        }
+    }
+    None
+}
+
+/// A path as one word of a unit's list: `%` begins a specifier, and a blank the next word.
+fn unit_word(path: &str) -> String {
+    let path = path.replace('%', "%%");
+    if path.contains(|letter: char| letter.is_whitespace() || "\"'\\".contains(letter)) {
+        format!("\"{}\"", path.replace('\\', r"\\").replace('"', "\\\""))
+    } else {
+        path
+    }
+}
+
+/// The command that takes `DynamicUser=` away. Only a user who is there already can take its place: which, is not for a guess.
+fn static_user(unit: &Unit) -> String {
+    /// Whom systemd makes up for `DynamicUser=`; while the unit runs they have names.
+    const MADE_UP: std::ops::RangeInclusive<u32> = 61184..=65519;
+    match unit.last("User").filter(|name| user_id(name).is_some_and(|uid| !MADE_UP.contains(&uid))) {
+        Some(_) => unit.fix(Fault::UnitRemovesBase.name(), &["DynamicUser=no"]),
+        None => unit.edit(
+            "[Service], DynamicUser=no, and User= with a user who is there (docs/operating.md, \"systemd\")",
+        ),
     }
 }
 
@@ -164,21 +275,33 @@ pub(super) fn look_unit(doctor: &mut Doctor) {
         let sentence = format!(
             "{name} has DynamicUser=yes, which removes everything of its user in /dev/shm when it stops, and gives it another user each time"
         );
-        found.push((Fault::UnitRemovesBase, sentence, unit.fix(r"DynamicUser=no\nUser=vas")));
+        found.push((Fault::UnitRemovesBase, sentence, static_user(unit)));
     } else if unit.is_on("RemoveIPC") && is_in_shm {
         let sentence = format!(
             "{name} has RemoveIPC=yes, which removes everything of its user in /dev/shm when it stops, the base directory with it"
         );
-        found.push((Fault::UnitRemovesBase, sentence, unit.fix("RemoveIPC=no")));
+        let fix = unit.fix(Fault::UnitRemovesBase.name(), &["RemoveIPC=no"]);
+        found.push((Fault::UnitRemovesBase, sentence, fix));
     }
     for key in ["TemporaryFileSystem", "InaccessiblePaths", "ReadOnlyPaths"] {
-        let hides = unit.words(key).any(|word| word != "/" && base.starts_with(word));
-        if hides {
+        let is_on_the_way = |word: &String| word != "/" && base.starts_with(word);
+        if unit.words(key).any(|word| is_on_the_way(&word)) {
             let sentence = format!(
                 "{name} has {key}= on the way to {}: readers see nothing of what the server makes there, or it makes nothing",
-                base.display()
+                shown(&base)
             );
-            found.push((Fault::UnitHidesBase, sentence, unit.fix(&format!("{key}="))));
+            let others: Vec<_> = unit.words(key).filter(|word| !is_on_the_way(word)).collect();
+            let fix = if others.is_empty() {
+                // The same fault by two keys is two files.
+                unit.fix(&format!("{}-{key}", Fault::UnitHidesBase.name()), &[&format!("{key}=")])
+            } else {
+                unit.edit(&format!(
+                    "take what is on the way to {} out of {key}=: an empty {key}=, and one with the others, {}",
+                    shown(&base),
+                    shown(others.join(" "))
+                ))
+            };
+            found.push((Fault::UnitHidesBase, sentence, fix));
         }
     }
     let is_strict = unit
@@ -193,25 +316,31 @@ pub(super) fn look_unit(doctor: &mut Doctor) {
     if is_strict && !is_writable && !runtime {
         let sentence = format!(
             "{name} has ProtectSystem=strict, which leaves /dev/shm writable and not {}",
-            base.display()
+            shown(&base)
         );
-        found.push((
-            Fault::UnitReadOnlyBase,
-            sentence,
-            unit.fix(&format!("ReadWritePaths={}", base.display())),
-        ));
+        // The unit starts without the directory too; the server's own words then say what is not there.
+        let fix = match base.to_str() {
+            Some(path) => unit.fix(
+                Fault::UnitReadOnlyBase.name(),
+                &[&format!("ReadWritePaths={}", unit_word(&format!("-{path}")))],
+            ),
+            None => unit.edit(&format!("ReadWritePaths= with {}", shown(&base))),
+        };
+        found.push((Fault::UnitReadOnlyBase, sentence, fix));
     }
     if unit.is_on("PrivateUsers") {
         let sentence = format!(
             "{name} has PrivateUsers=yes: the readers' group becomes 65534 for the server, which refuses the base directory"
         );
-        found.push((Fault::UnitPrivateUsers, sentence, unit.fix("PrivateUsers=no")));
+        let fix = unit.fix(Fault::UnitPrivateUsers.name(), &["PrivateUsers=no"]);
+        found.push((Fault::UnitPrivateUsers, sentence, fix));
     }
     if unit.is_on("RestrictSUIDSGID") {
         let sentence = format!(
             "{name} has RestrictSUIDSGID=yes, which forbids the set-group-id bit: new cameras may not get the readers' group"
         );
-        found.push((Fault::UnitRestrictsSetgid, sentence, unit.fix("RestrictSUIDSGID=no")));
+        let fix = unit.fix(Fault::UnitRestrictsSetgid.name(), &["RestrictSUIDSGID=no"]);
+        found.push((Fault::UnitRestrictsSetgid, sentence, fix));
     }
     for (fault, sentence, fix) in found {
         doctor.find(fault, None, &path, sentence, fix);
@@ -231,7 +360,7 @@ pub(super) fn look_logind(doctor: &mut Doctor, owner: u32) {
     let base = doctor.base.clone();
     let sentence = format!(
         "{} belongs to {name}, who is a person: logind removes it when his last session ends (RemoveIPC= of logind.conf)",
-        base.display()
+        shown(&base)
     );
     doctor.find(Fault::LogindRemovesBase, None, &base, sentence, format!("loginctl enable-linger {name}"));
 }
@@ -271,6 +400,10 @@ mod tests {
         let read = unit("[Service]\nInaccessiblePaths=/a \\\n -/b\nTemporaryFileSystem=/c:ro\n");
         assert_eq!(read.words("InaccessiblePaths").collect::<Vec<_>>(), ["/a", "/b"]);
         assert_eq!(read.words("TemporaryFileSystem").collect::<Vec<_>>(), ["/c"]);
+        let read = unit("[Service]\nReadWritePaths=\"-/a b%%\" /c\\\\d\n");
+        assert_eq!(read.words("ReadWritePaths").collect::<Vec<_>>(), ["/a b%", "/c\\d"]);
+        let path = "-/a b%\\\"c'";
+        assert_eq!(words_of(&unit_word(path)), [path]);
         assert_eq!(unit("[Service]\nReadOnlyPaths=/a\nReadOnlyPaths=\n").words("ReadOnlyPaths").count(), 0);
     }
 }
