@@ -10,6 +10,7 @@
 //! | module | what it holds |
 //! |---|---|
 //! | `source` | the element: life, waiting, negotiation, buffers |
+//! | `gate` | where its streaming thread asks whether it may go on: pauses and flushes |
 //! | `settings` | its properties |
 //! | `picture` | what the header says of size, rate and colour, as GStreamer's caps; pixels into a buffer |
 //! | `plugin` | what GStreamer's registry is told |
@@ -18,6 +19,7 @@
 //! What the element promises to pipelines is in its README.
 #![deny(unsafe_code)]
 
+mod gate;
 mod picture;
 mod plugin;
 mod settings;

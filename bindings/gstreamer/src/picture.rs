@@ -29,7 +29,13 @@ pub(crate) fn caps(picture: &Nv12, color: Color, period_ns: u64) -> Result<gst::
     Ok(caps)
 }
 
-/// The rate as people say it: 40 ms are 25/1, 33.366 ms are 30000/1001.
+/// The period of a header that is one; 0, which is "unknown", for more than an hour: GStreamer computes with it, and its times end.
+pub(crate) fn known_period(period_ns: u64) -> u64 {
+    const HOUR_NS: u64 = 3_600_000_000_000;
+    if period_ns > HOUR_NS { 0 } else { period_ns }
+}
+
+/// The rate as people say it: 40 ms are 25/1, 33.366 ms are 30000/1001. The period is none (0) or a sane one ([`known_period`]).
 pub(crate) fn frame_rate(period_ns: u64) -> gst::Fraction {
     const VARIABLE: (i32, i32) = (0, 1);
     if period_ns == 0 {

@@ -104,8 +104,10 @@ impl Settings {
                     .build(),
                 glib::ParamSpecUInt64::builder("timeout")
                     .nick("Timeout")
-                    .blurb("End with an error when no frame came for so many nanoseconds (0: wait for ever)")
+                    .blurb("End with an error when no frame came for so many nanoseconds, the time in a pause not counted (0: wait for ever)")
                     .default_value(0)
+                    // The largest number is GStreamer's word for "no time", which 0 says here.
+                    .maximum(u64::MAX - 1)
                     .mutable_ready()
                     .build(),
             ]

@@ -1,8 +1,9 @@
 //! The element: a live source that waits for a camera's frames, negotiates when they change, and copies each into a buffer.
 //!
 //! The streaming thread owns the stream of frames ([`Streaming`]); what other threads ask for or end stands apart ([`Shared`], the
-//! counters), so that nobody ever waits for a frame but that thread.
+//! counters), so that nobody ever waits for a frame but that thread. A pause and a flush reach it at the [`Gate`].
 
+use crate::gate::{Gate, Pass, Visit};
 use crate::picture;
 use crate::settings::Settings;
 use crate::time::Timeline;
@@ -15,7 +16,7 @@ use gst_video::{VideoBufferPool, VideoFrameRef, VideoInfo, VideoMeta};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use vas_shm_reader::{Canceller, Event, FrameStream, HeldFrame, Reader, Status, StreamStatus};
+use vas_shm_reader::{Event, FrameStream, HeldFrame, Reader, Status, StreamStatus};
 
 /// The name of the element messages that tell of a change.
 const STATUS_MESSAGE: &str = "vas-frames-status";
@@ -41,7 +42,6 @@ static REFERENCE_CAPS: LazyLock<gst::Caps> = LazyLock::new(|| gst::Caps::builder
 #[derive(Debug)]
 struct Streaming {
     stream: FrameStream,
-    canceller: Canceller,
     timeout: Option<Duration>,
     timeline: Timeline,
     /// Of the buffers that are made now.
@@ -61,7 +61,6 @@ struct Shown {
 /// What any thread may ask for.
 #[derive(Debug, Default)]
 struct Shared {
-    canceller: Option<Canceller>,
     caps: Option<gst::Caps>,
     status: Option<String>,
     period_ns: u64,
@@ -74,6 +73,7 @@ pub struct VasFrameSrc {
     settings: Mutex<Settings>,
     streaming: Mutex<Option<Streaming>>,
     shared: Mutex<Shared>,
+    gate: Gate,
     frames: AtomicU64,
     skipped: AtomicU64,
     generation: AtomicU64,
@@ -113,7 +113,7 @@ impl ObjectImpl for VasFrameSrc {
                     .build(),
                 glib::ParamSpecString::builder("status")
                     .nick("Status")
-                    .blurb("What is known of the camera: waiting, refused, live, idle, stalled, stopped, replaced, server gone (null: not started)")
+                    .blurb("What is known of the camera: waiting, refused, live, idle, stalled, stopped, replaced, server_gone (null: not started)")
                     .read_only()
                     .build(),
             ]);
@@ -173,6 +173,18 @@ impl ElementImpl for VasFrameSrc {
         });
         &TEMPLATES
     }
+
+    fn change_state(
+        &self,
+        transition: gst::StateChange,
+    ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
+        match transition {
+            gst::StateChange::PlayingToPaused => self.gate.pause(),
+            gst::StateChange::PausedToPlaying => self.gate.resume(),
+            _ => {}
+        }
+        self.parent_change_state(transition)
+    }
 }
 
 impl BaseSrcImpl for VasFrameSrc {
@@ -180,14 +192,13 @@ impl BaseSrcImpl for VasFrameSrc {
         let settings = lock(&self.settings).clone();
         let stream =
             settings.stream().map_err(|why| gst::error_msg!(gst::ResourceError::Settings, ("{why}")))?;
-        let canceller = stream.canceller();
+        self.gate.guard(Some(stream.canceller()));
         for counter in [&self.frames, &self.skipped, &self.generation] {
             counter.store(0, Ordering::Relaxed);
         }
-        *lock(&self.shared) = Shared { canceller: Some(canceller.clone()), ..Shared::default() };
+        *lock(&self.shared) = Shared::default();
         *lock(&self.streaming) = Some(Streaming {
             stream,
-            canceller,
             timeout: settings.timeout(),
             timeline: Timeline::default(),
             shown: None,
@@ -197,6 +208,7 @@ impl BaseSrcImpl for VasFrameSrc {
     }
 
     fn stop(&self) -> Result<(), gst::ErrorMessage> {
+        self.gate.guard(None);
         // Unmaps: the server sees that nobody is attached any more.
         *lock(&self.streaming) = None;
         *lock(&self.shared) = Shared::default();
@@ -204,16 +216,12 @@ impl BaseSrcImpl for VasFrameSrc {
     }
 
     fn unlock(&self) -> Result<(), gst::ErrorMessage> {
-        if let Some(canceller) = &lock(&self.shared).canceller {
-            canceller.cancel();
-        }
+        self.gate.flush();
         Ok(())
     }
 
     fn unlock_stop(&self) -> Result<(), gst::ErrorMessage> {
-        if let Some(canceller) = &lock(&self.shared).canceller {
-            canceller.reset();
-        }
+        self.gate.end_flush();
         Ok(())
     }
 
@@ -258,9 +266,10 @@ impl BaseSrcImpl for VasFrameSrc {
             // Each buffer says itself where its rows are, and rows may lie as downstream likes them.
             config.add_option(gst_video::BUFFER_POOL_OPTION_VIDEO_META);
         }
-        pool.set_config(config).map_err(|why| {
-            gst::loggable_error!(CATEGORY, "the pool of buffers refuses its configuration: {why}")
-        })?;
+        if let Err(why) = pool.set_config(config) {
+            // It has changed it to what it can do, or is in use already. The base class looks at what it is now, and decides.
+            gst::info!(CATEGORY, imp = self, "the pool of buffers has its own mind: {why}");
+        }
         if is_first {
             query.add_allocation_pool(Some(&pool), size, min, max);
         } else {
@@ -274,7 +283,9 @@ impl BaseSrcImpl for VasFrameSrc {
             let (period, slots) = self.period_and_slots();
             // A frame is stamped when the server has it, and handed on at most a period later. Downstream may let this element wait
             // until the slots are used up; what it lets wait longer is skipped.
-            answer.set(true, period, period * slots);
+            let most =
+                gst::ClockTime::from_nseconds(period.nseconds().saturating_mul(slots).min(u64::MAX - 1));
+            answer.set(true, period, most);
             return true;
         }
         BaseSrcImplExt::parent_query(self, query)
@@ -285,10 +296,13 @@ impl PushSrcImpl for VasFrameSrc {
     fn create(&self, _buffer: Option<&mut gst::BufferRef>) -> Result<CreateSuccess, gst::FlowError> {
         let mut streaming = lock(&self.streaming);
         let streaming = streaming.as_mut().ok_or(gst::FlowError::Flushing)?;
-        let asked = Instant::now();
+        let visit = self.gate.enter();
+        let mut asked = Instant::now();
         loop {
-            if streaming.canceller.is_cancelled() {
-                return Err(gst::FlowError::Flushing);
+            match self.gate.pass(visit) {
+                Pass::Open => {}
+                Pass::AfterPause => asked = Instant::now(),
+                Pass::Flushing => return Err(gst::FlowError::Flushing),
             }
             let left = streaming.timeout.map(|timeout| timeout.saturating_sub(asked.elapsed()));
             let (held, skipped) = match streaming.stream.next_event(left.unwrap_or(LONG).min(LONG)) {
@@ -298,14 +312,19 @@ impl PushSrcImpl for VasFrameSrc {
                     continue;
                 }
                 Event::Timeout => {
-                    if left.is_some_and(|left| left.is_zero()) {
+                    if left.is_some_and(|left| left.is_zero()) && !self.gate.is_closed(visit) {
                         return Err(self.no_frame(streaming));
                     }
                     continue;
                 }
             };
             self.count_skipped(streaming, skipped);
-            if let Some(buffer) = self.buffer(streaming, &held)? {
+            if self.gate.is_closed(visit) {
+                // Found while the pipeline was about to pause: it would be handed on in the pause, and shown after it.
+                self.count_skipped(streaming, 1);
+                continue;
+            }
+            if let Some(buffer) = self.buffer(streaming, visit, &held)? {
                 self.frames.fetch_add(1, Ordering::Relaxed);
                 return Ok(CreateSuccess::NewBuffer(buffer));
             }
@@ -320,11 +339,13 @@ impl VasFrameSrc {
     fn buffer(
         &self,
         streaming: &mut Streaming,
+        visit: Visit,
         held: &HeldFrame,
     ) -> Result<Option<gst::Buffer>, gst::FlowError> {
         let frame = held.frame();
         let picture = *frame.picture();
         let known = streaming.stream.reader().map_or(0, Reader::frame_period_ns);
+        let known = picture::known_period(known);
         let before = streaming.shown.as_ref().filter(|shown| shown.generation == frame.generation());
         // A server that does not know the rate any more has said it before.
         let period_ns = if known > 0 { known } else { before.map_or(0, |shown| shown.period_ns) };
@@ -335,7 +356,7 @@ impl VasFrameSrc {
                 // Negotiating may take downstream longer than a slot lives.
                 let Ok(copy) = frame.to_packed() else { return Ok(None) };
                 packed = Some(copy);
-                self.show(streaming, held, period_ns)?
+                self.show(streaming, visit, held, period_ns)?
             }
         };
         let mut buffer = self.acquire(&info)?;
@@ -376,12 +397,11 @@ impl VasFrameSrc {
         if std::mem::take(&mut streaming.is_gap) {
             writable.set_flags(gst::BufferFlags::DISCONT);
         }
-        gst::ReferenceTimestampMeta::add(
-            writable,
-            &REFERENCE_CAPS,
-            gst::ClockTime::from_nseconds(frame.timestamp_ns()),
-            gst::ClockTime::NONE,
-        );
+        // GStreamer's word for "no time" is the largest number, and its Rust binding ends the process for it.
+        if let Some(timestamp) = Some(frame.timestamp_ns()).filter(|&ns| ns != u64::MAX) {
+            let timestamp = gst::ClockTime::from_nseconds(timestamp);
+            gst::ReferenceTimestampMeta::add(writable, &REFERENCE_CAPS, timestamp, gst::ClockTime::NONE);
+        }
         self.generation.store(frame.generation(), Ordering::Relaxed);
         if lock(&self.shared).status.as_deref() != Some(Status::Live.name()) {
             // The stream lets frames speak for themselves; an application waits for the word.
@@ -394,6 +414,7 @@ impl VasFrameSrc {
     fn show(
         &self,
         streaming: &mut Streaming,
+        visit: Visit,
         held: &HeldFrame,
         period_ns: u64,
     ) -> Result<VideoInfo, gst::FlowError> {
@@ -430,6 +451,10 @@ impl VasFrameSrc {
         if self.obj().src_pad().current_caps().as_ref() != Some(&caps) {
             gst::info!(CATEGORY, imp = self, "frame {}: {caps}", frame.id());
             if !self.obj().negotiate() {
+                let is_flushing = self.obj().src_pad().pad_flags().contains(gst::PadFlags::FLUSHING);
+                if is_flushing || self.gate.ends(visit) {
+                    return Err(gst::FlowError::Flushing);
+                }
                 return Err(refused(&format_args!(
                     "what stands behind this element does not take {caps}; a videoscale, videorate or videoconvert before it would"
                 )));

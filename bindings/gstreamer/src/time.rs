@@ -15,21 +15,22 @@ struct Look {
 }
 
 impl Look {
-    /// Of a clock that shows CLOCK_MONOTONIC itself, at any moment.
-    const SAME: Self = Self { clock_ns: 0, monotonic_ns: 0 };
-
     fn at(clock: &gst::Clock) -> Self {
         if is_monotonic(clock) {
-            return Self::SAME;
+            // One look: the frame has its own time, to the nanosecond.
+            let now_ns = clock.time().nseconds();
+            return Self { clock_ns: now_ns, monotonic_ns: now_ns };
         }
         let monotonic_ns = monotonic_ns();
         Self { clock_ns: clock.time().nseconds(), monotonic_ns }
     }
 
-    /// Nanoseconds from the pipeline's base time to the frame; negative for a frame from before it.
+    /// Nanoseconds from the pipeline's base time to the frame; negative for a frame from before it. No frame is from the future: one
+    /// whose header says so (a server on a machine that was restored from a snapshot, or a broken one) is of now, or all that follow
+    /// would have to be later than it.
     fn running_ns(self, timestamp_ns: u64, base_ns: u64) -> i128 {
-        let on_clock = i128::from(timestamp_ns) - i128::from(self.monotonic_ns) + i128::from(self.clock_ns);
-        on_clock - i128::from(base_ns)
+        let age_ns = self.monotonic_ns.saturating_sub(timestamp_ns);
+        i128::from(self.clock_ns) - i128::from(age_ns) - i128::from(base_ns)
     }
 }
 
@@ -45,6 +46,8 @@ fn is_monotonic(clock: &gst::Clock) -> bool {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Timeline {
     last: Option<gst::ClockTime>,
+    /// What `last` counts from. A pause and a flush move it, and times begin anew.
+    base_ns: u64,
 }
 
 impl Timeline {
@@ -54,11 +57,14 @@ impl Timeline {
     /// two frames have the same time by this, the later one is a nanosecond later.
     pub(crate) fn pts(&mut self, element: &gst::Element, timestamp_ns: u64) -> Option<gst::ClockTime> {
         let clock = element.clock()?;
-        let base = element.base_time()?;
-        Some(self.after_last(Look::at(&clock).running_ns(timestamp_ns, base.nseconds())))
+        let base_ns = element.base_time()?.nseconds();
+        Some(self.after_last(Look::at(&clock).running_ns(timestamp_ns, base_ns), base_ns))
     }
 
-    fn after_last(&mut self, running_ns: i128) -> gst::ClockTime {
+    fn after_last(&mut self, running_ns: i128, base_ns: u64) -> gst::ClockTime {
+        if base_ns != self.base_ns {
+            *self = Self { last: None, base_ns };
+        }
         // A time of a hundred years fits.
         let running =
             gst::ClockTime::from_nseconds(u64::try_from(running_ns.max(0)).unwrap_or(u64::MAX >> 1));
@@ -77,8 +83,17 @@ mod tests {
 
     #[test]
     fn on_the_monotonic_clock_a_frame_is_at_its_own_time() {
-        assert_eq!(Look::SAME.running_ns(12 * SECOND_NS, 10 * SECOND_NS), i128::from(2 * SECOND_NS));
-        assert_eq!(Look::SAME.running_ns(9 * SECOND_NS, 10 * SECOND_NS), -i128::from(SECOND_NS));
+        let look = Look { clock_ns: 20 * SECOND_NS, monotonic_ns: 20 * SECOND_NS };
+        assert_eq!(look.running_ns(12 * SECOND_NS, 10 * SECOND_NS), i128::from(2 * SECOND_NS));
+        assert_eq!(look.running_ns(9 * SECOND_NS, 10 * SECOND_NS), -i128::from(SECOND_NS));
+    }
+
+    #[test]
+    fn a_frame_from_the_future_is_of_now() {
+        let look = Look { clock_ns: 20 * SECOND_NS, monotonic_ns: 50 * SECOND_NS };
+        for timestamp_ns in [50 * SECOND_NS + 1, u64::MAX] {
+            assert_eq!(look.running_ns(timestamp_ns, 10 * SECOND_NS), i128::from(10 * SECOND_NS));
+        }
     }
 
     #[test]
@@ -112,10 +127,13 @@ mod tests {
     fn frames_from_before_the_start_are_at_its_first_moment_and_no_two_are_at_the_same() {
         let mut timeline = Timeline::default();
         let at = gst::ClockTime::from_nseconds;
-        assert_eq!(timeline.after_last(-5), at(0));
-        assert_eq!(timeline.after_last(-3), at(1));
-        assert_eq!(timeline.after_last(40), at(40));
-        assert_eq!(timeline.after_last(40), at(41));
-        assert_eq!(timeline.after_last(80), at(80));
+        assert_eq!(timeline.after_last(-5, 7), at(0));
+        assert_eq!(timeline.after_last(-3, 7), at(1));
+        assert_eq!(timeline.after_last(40, 7), at(40));
+        assert_eq!(timeline.after_last(40, 7), at(41));
+        assert_eq!(timeline.after_last(80, 7), at(80));
+        // The pipeline was paused, or flushed: what was before it says nothing of what comes.
+        assert_eq!(timeline.after_last(60, 27), at(60));
+        assert_eq!(timeline.after_last(60, 27), at(61));
     }
 }
