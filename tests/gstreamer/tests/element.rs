@@ -3,6 +3,7 @@
 use gst::prelude::*;
 use gst_video::VideoMeta;
 use std::process::Command;
+use std::time::Duration;
 use vas_e2e::process::{Process, program};
 use vas_e2e::scene::Scene;
 use vas_e2e::{pattern, until};
@@ -250,21 +251,76 @@ fn a_frame_that_is_overwritten_while_it_is_copied_is_never_handed_on() {
 }
 
 #[test]
-fn a_paused_pipeline_goes_on_with_the_newest_frame() {
+fn a_paused_pipeline_takes_no_frame_and_goes_on_with_the_newest_one() {
     let scene = Scene::new();
     let mut server = Server::start(&scene);
     let run = Run::into_appsink(&scene, "");
+    for _ in 0..3 {
+        let _ = sample_of_another(&mut server, &run, 320, 240);
+        let taken = run.counter("frames");
+        run.pipeline.set_state(gst::State::Paused).expect("pause");
+        let in_the_pause: Vec<_> = (0..10).map(|_| server.publish(320, 240)).collect();
+        // Were one of them taken, it would be now: the file is looked at at least this often.
+        std::thread::sleep(3 * PERIOD);
+        assert_eq!(run.counter("frames"), taken, "taken in a pause");
+        run.play();
+        let newest = in_the_pause.last().expect("ten").id;
+        let published = server.publish(320, 240);
+        let mut first = None;
+        let sample = until("the newest frame", || {
+            let sample = run.sample();
+            let id = sample.buffer().map_or(0, gst::BufferRef::offset);
+            first.get_or_insert(id);
+            (id == published.id).then_some(sample)
+        });
+        assert!(first >= Some(newest), "{first:?}, which is older than {newest}, came after the pause");
+        assert_is(&sample, &published);
+        // What was waited for in the pause does not stay behind as lateness.
+        let base = run.source.base_time().expect("it plays");
+        assert_eq!(pts(&sample) + base, gst::ClockTime::from_nseconds(published.timestamp_ns));
+    }
+    server.stop();
+}
+
+#[test]
+fn a_limited_wait_does_not_count_a_pause() {
+    const TIMEOUT: Duration = Duration::from_millis(1500);
+    let scene = Scene::new();
+    let mut server = Server::start(&scene);
+    let run = Run::into_appsink(&scene, &format!("timeout={}", TIMEOUT.as_nanos()));
     let _ = sample_of_another(&mut server, &run, 320, 240);
     run.pipeline.set_state(gst::State::Paused).expect("pause");
-    let _ = (0..10).map(|_| server.publish(320, 240)).last();
+    // The pause itself is what is tested: it has to be longer than the limit.
+    std::thread::sleep(TIMEOUT + PERIOD);
     run.play();
-    let published = server.publish(320, 240);
-    // One that was found while the pipeline was about to pause may come first.
-    let sample = until("the newest frame", || {
-        let sample = run.sample();
-        (sample.buffer().map(gst::BufferRef::offset) == Some(published.id)).then_some(sample)
-    });
-    assert_is(&sample, &published);
+    let _ = sample_of_another(&mut server, &run, 320, 240);
+    // And without a frame it still ends.
+    assert!(run.until_error().contains("no frame for 1.5 seconds"));
+    server.stop();
+}
+
+#[test]
+fn the_longest_limit_of_a_wait_is_for_ever() {
+    let scene = Scene::new();
+    let run = Run::into_appsink(&scene, &format!("timeout={}", u64::MAX - 1));
+    run.until_state("waiting");
+    let mut server = Server::start(&scene);
+    let _ = sample_of_another(&mut server, &run, 64, 48);
+    server.stop();
+}
+
+#[test]
+fn a_period_that_no_camera_has_is_none() {
+    let scene = Scene::new();
+    let mut server = Server::start(&scene);
+    server.camera().set_frame_period(Some(Duration::from_secs(5 * 3600)));
+    let run = Run::into_appsink(&scene, "");
+    let sample = sample_of_another(&mut server, &run, 64, 48);
+    assert_eq!(caps_of(&sample).get::<gst::Fraction>("framerate"), Ok((0, 1).into()));
+    assert_eq!(sample.buffer().and_then(gst::BufferRef::duration), None);
+    let mut query = gst::query::Latency::new();
+    assert!(run.source.static_pad("src").expect("a pad").query(&mut query));
+    assert_eq!(query.result().1, gst::ClockTime::from_mseconds(40));
     server.stop();
 }
 
