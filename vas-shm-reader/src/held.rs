@@ -13,8 +13,8 @@ use vas_shm_proto::snapshot::Snapshot;
 /// second after the server has ended the pair that the frame is from (it stopped, or put another pair in its place), or as soon as the
 /// stream has left it, its pixels are zeros and it is not intact: a held frame keeps no memory of a pair that is over, and is not there when
 /// the server takes that memory back. A thread of this crate looks after that; it is started with the first frame that is held, looks ten
-/// times a second, and ends with the last pair that frames were held of. (A child made by `fork` has no such thread: it opens the camera
-/// anew.)
+/// times a second, and ends with the last pair that frames were held of. (A child made by `fork` inherits what was held, and nothing
+/// that looks after it: it opens the camera anew, and reads no frame of its parent's.)
 ///
 /// While any frame of a camera is held, the camera has a reader and goes on exporting.
 ///

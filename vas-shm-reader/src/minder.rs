@@ -14,10 +14,11 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 #[derive(Debug, Default)]
 struct Minded {
     readers: Vec<Weak<Reader>>,
-    is_running: bool,
+    /// The process whose thread looks, if one does: a child made by fork(2) inherits this word and no thread.
+    running_in: Option<u32>,
 }
 
-static MINDED: Mutex<Minded> = Mutex::new(Minded { readers: Vec::new(), is_running: false });
+static MINDED: Mutex<Minded> = Mutex::new(Minded { readers: Vec::new(), running_in: None });
 
 fn minded() -> MutexGuard<'static, Minded> {
     // Nothing in here panics half way through a change.
@@ -31,10 +32,11 @@ pub(crate) fn mind(reader: &Arc<Reader>) {
     }
     let mut minded = minded();
     minded.readers.push(Arc::downgrade(reader));
-    if !minded.is_running {
+    let process = std::process::id();
+    if minded.running_in != Some(process) {
         // A process that may have no more threads reads on; its streams still leave what is over when they are asked.
         let thread = std::thread::Builder::new().name("vas-frames-held".to_owned());
-        minded.is_running = thread.spawn(look).is_ok();
+        minded.running_in = thread.spawn(look).is_ok().then_some(process);
     }
 }
 
@@ -51,7 +53,7 @@ fn look() {
             !is_over
         });
         if minded.readers.is_empty() {
-            minded.is_running = false;
+            minded.running_in = None;
             return;
         }
     }

@@ -707,7 +707,8 @@ static inline enum vas_event vas_streams_next(struct vas_stream *const *streams,
         for (turn = 1; turn <= count; turn++) {
             const size_t at = (first % count + turn) % count;
             if (streams[at]->look_at_ns_ <= now_ns) {
-                const enum vas_step_ step = vas_stream_steps_(streams[at], now_ns, frame);
+                /* The stream before may have opened files, which takes time. */
+                const enum vas_step_ step = vas_stream_steps_(streams[at], vas_shm_monotonic_ns(), frame);
                 if (step == VAS_STEP_FRAME_ || step == VAS_STEP_STATUS_) {
                     *index = at;
                     streams[at]->look_at_ns_ = now_ns; /* there may be more */
@@ -744,8 +745,9 @@ static inline enum vas_event vas_stream_next(struct vas_stream *stream, int time
  */
 static inline bool vas_frame_is_intact(const struct vas_frame *frame)
 {
+    /* The same pair opened again is elsewhere in memory, or where it was. */
     return frame->reader_ != NULL && frame->reader_->meta_ != NULL && frame->reader_->header.generation == frame->generation &&
-        vas_shm_is_intact(frame->reader_, &frame->frame_);
+        frame->luma == vas_shm_luma(frame->reader_, &frame->frame_) && vas_shm_is_intact(frame->reader_, &frame->frame_);
 }
 
 /* Whether the decoder reported loss or concealment: good to look at, not to measure by (HEAD-12). */

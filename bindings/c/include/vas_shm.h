@@ -19,8 +19,10 @@
  *     vas_shm_close(&reader);
  *
  * What the caller ensures: that nothing decides by a pixel what must not be decided wrongly before vas_shm_is_intact has said yes
- * (READ-6). The server is trusted not to shrink a visible file, for which the kernel would send SIGBUS (TRUST-2); everything else
- * is checked.
+ * (READ-6). And that a pair that is over is not read for long: half a second after the server ended, ten seconds after it put
+ * another pair in its place, the pixels may be taken back, and on a file system without a free byte the kernel ends who reads
+ * there by SIGBUS (LIFE-7). Work of that length copies the picture first. The server is trusted not to shrink a visible file,
+ * which is SIGBUS too (TRUST-2); everything else is checked.
  *
  * Memory and signals: nothing is allocated, there is no state outside the structs that the caller owns, and no signal is touched.
  * Opening and vas_shm_name_is_ours make system calls, everything else loads words. No call waits for the server, with one

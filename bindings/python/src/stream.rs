@@ -29,8 +29,9 @@ pub(crate) struct Stream {
     raise_on_refused: bool,
     on_status: Option<Py<PyAny>>,
     canceller: Canceller,
-    /// Locked for one slice at most, and never while the interpreter's lock is held or waited for. `None` once it was closed.
-    frames: Mutex<Option<FrameStream>>,
+    /// Locked for one slice at most, by each thread in its turn, and never while the interpreter's lock is held or waited for. `None` once
+    /// it was closed.
+    frames: parking_lot::FairMutex<Option<FrameStream>>,
     /// Locked for a moment.
     known: Mutex<Known>,
 }
@@ -72,9 +73,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Stream {
-    /// One slice, without the interpreter's lock.
+    /// One slice, without the interpreter's lock. The turn of another thread counts as waiting.
     fn slice(&self, at_most: Duration) -> Got {
-        let mut frames = lock(&self.frames);
+        let until = Instant::now() + at_most;
+        let Some(mut frames) = self.frames.try_lock_until(until) else { return Got::Nothing };
+        let at_most = until.saturating_duration_since(Instant::now());
         let Some(frames) = frames.as_mut() else { return Got::Ended };
         let (got, skipped) = match frames.next_event(at_most) {
             Event::Frame(frame) => (Got::Frame(frame.hold()), frame.skipped()),
@@ -121,7 +124,7 @@ impl Stream {
             // Handlers may raise: KeyboardInterrupt for Ctrl-C. Where this returns instead, the interpreter runs them.
             py.check_signals()?;
             let is_over = deadline.is_some_and(|deadline| Instant::now() >= deadline);
-            self.raise_refusal(is_over)?;
+            self.raise_refusal()?;
             if is_over {
                 return Ok(Came::Nothing);
             }
@@ -139,35 +142,40 @@ impl Stream {
     }
 
     /// Raises what was refused for long enough.
-    fn raise_refusal(&self, is_over: bool) -> PyResult<()> {
-        if !self.raise_on_refused {
-            return Ok(());
-        }
-        let known = lock(&self.known);
-        match (&known.status, known.refused_since) {
-            (Some(StreamStatus::Refused(why)), Some(since))
-                if is_over || since.elapsed() >= REFUSAL_LIMIT =>
-            {
-                Err(Refused::new_err(why.to_string()))
-            }
+    fn raise_refusal(&self) -> PyResult<()> {
+        let refused_since = lock(&self.known).refused_since;
+        match refused_since {
+            Some(since) if since.elapsed() >= REFUSAL_LIMIT => self.refusal().map_or(Ok(()), Err),
             _ => Ok(()),
         }
     }
 
+    /// What is refused now, if that is to be raised.
+    fn refusal(&self) -> Option<PyErr> {
+        match &lock(&self.known).status {
+            Some(StreamStatus::Refused(why)) if self.raise_on_refused => {
+                Some(Refused::new_err(why.to_string()))
+            }
+            _ => None,
+        }
+    }
+
+    /// What a wait for that long raises in the end: a refusal says more than that nothing came.
     fn timed_out(&self, limit: Limit) -> PyErr {
-        let seconds = limit.0.unwrap_or_default().as_secs_f64();
-        let last = lock(&self.known).status.as_ref().map(ToString::to_string);
-        let last = last.unwrap_or_else(|| "no sign of life from its server".to_owned());
-        Timeout::new_err(format!("no frame of camera {} within {seconds} s; its state: {last}", self.camera))
+        self.refusal().unwrap_or_else(|| {
+            let seconds = limit.0.unwrap_or_default().as_secs_f64();
+            let last = lock(&self.known).status.as_ref().map(ToString::to_string);
+            let last = last.unwrap_or_else(|| "no sign of life from its server".to_owned());
+            Timeout::new_err(format!(
+                "no frame of camera {} within {seconds} s; its state: {last}",
+                self.camera
+            ))
+        })
     }
 
     fn cancelled(&self) -> PyErr {
         let what = if lock(&self.known).is_closed { "closed" } else { "cancelled" };
         Cancelled::new_err(format!("the stream of camera {} was {what}", self.camera))
-    }
-
-    fn limit_or_own(&self, limit: Limit) -> Limit {
-        if limit == Limit::NONE { self.timeout } else { limit }
     }
 
     fn repr(&self) -> String {
@@ -210,12 +218,12 @@ impl Stream {
 
     /// The next frame, waited for.
     ///
-    /// timeout: seconds or a timedelta; without one, that of vas_frames.open.
+    /// timeout: seconds or a timedelta, math.inf for as long as it takes; without one, that of vas_frames.open.
     ///
     /// Raises Timeout when none came in that time, Refused as vas_frames.open says, Cancelled once it was cancelled or closed.
-    #[pyo3(signature = (timeout = Limit::NONE), text_signature = "($self, timeout=None)")]
-    fn next(&self, py: Python<'_>, timeout: Limit) -> PyResult<Frame> {
-        let limit = self.limit_or_own(timeout);
+    #[pyo3(signature = (timeout = None))]
+    fn next(&self, py: Python<'_>, timeout: Option<Limit>) -> PyResult<Frame> {
+        let limit = timeout.unwrap_or(self.timeout);
         match self.wait(py, limit, For::Frames)? {
             Came::Frame(frame) => Ok(frame),
             Came::Nothing | Came::Status(_) => Err(self.timed_out(limit)),
@@ -223,7 +231,8 @@ impl Stream {
         }
     }
 
-    /// The next frame, or None when none came within the timeout: by default a look that does not wait.
+    /// The next frame, or None when none came within the timeout: by default a look that does not wait (and finds nothing while another
+    /// thread has its turn).
     ///
     /// Raises Refused as vas_frames.open says, Cancelled once it was cancelled or closed.
     #[pyo3(signature = (timeout = Limit(Some(Duration::ZERO))), text_signature = "($self, timeout=0.0)")]
@@ -250,7 +259,7 @@ impl Stream {
         lock(&self.known).is_closed = true;
         self.canceller.cancel();
         // Whoever waits leaves at once. Unmapped without the interpreter's lock, as it was mapped.
-        py.detach(|| drop(lock(&self.frames).take()));
+        py.detach(|| drop(self.frames.lock().take()));
     }
 
     fn __iter__(this: Bound<'_, Self>) -> Bound<'_, Self> {
@@ -421,7 +430,7 @@ pub(crate) fn open(
         raise_on_refused,
         on_status,
         canceller: frames.canceller(),
-        frames: Mutex::new(Some(frames)),
+        frames: parking_lot::FairMutex::new(Some(frames)),
         known: Mutex::default(),
     })
 }

@@ -3,7 +3,9 @@
 import datetime
 import gc
 import logging
+import math
 import os
+import pathlib
 import signal
 import sys
 import threading
@@ -134,6 +136,71 @@ def test_a_close_from_another_thread_ends_a_wait_and_a_closed_stream_stays_close
     assert stream.closed
 
 
+def test_a_limit_of_infinity_waits_longer_than_the_streams_own(scene):
+    stream = vas_frames.open("nobody", base=scene.base, timeout=0.05)
+    result = in_a_thread(lambda: stream.next(timeout=math.inf))
+    until("it waits", lambda: stream.status == "waiting")
+    with pytest.raises(vas_frames.Timeout):
+        next(stream)
+    stream.cancel()
+    assert isinstance(result(), vas_frames.Cancelled)
+
+
+def test_threads_that_share_a_stream_have_their_turns_and_ctrl_c_reaches_the_first(live):
+    stream = vas_frames.open("front", base=live.base, mode="next", timeout=DEADLINE_S)
+    taken = [[], [], []]
+    enough = threading.Event()
+
+    def take(frames):
+        for frame in stream:
+            frames.append(frame.id)
+            if all(len(of) >= 5 for of in taken):
+                enough.set()
+
+    results = [in_a_thread(lambda frames=frames: take(frames)) for frames in taken]
+    assert enough.wait(DEADLINE_S), taken
+    # While they wait all the time, this thread gets its turns and its signals too.
+    previous = signal.signal(signal.SIGUSR1, lambda *_: (_ for _ in ()).throw(InterruptedError("asked")))
+    try:
+        with pytest.raises(InterruptedError, match="asked"):
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
+            for _ in stream:
+                pass
+    finally:
+        signal.signal(signal.SIGUSR1, previous)
+    stream.cancel()
+    assert [result() for result in results] == [None] * 3
+    seen = sorted(sum(taken, []))
+    assert len(set(seen)) == len(seen), "a frame went to two of them"
+
+
+def test_a_child_made_by_fork_opens_the_camera_anew_and_has_its_held_frames_looked_after(live):
+    held = vas_frames.open("front", base=live.base).next(timeout=DEADLINE_S)
+    until("its frames are looked after", looks_after_held_frames)
+    child = os.fork()
+    if child == 0:
+        try:
+            kept = vas_frames.open("front", base=live.base).next(timeout=DEADLINE_S)
+            until("its frames are looked after", looks_after_held_frames)
+            os._exit(0 if kept.camera == "front" else 1)
+        finally:
+            os._exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert held.camera == "front"
+
+
+def looks_after_held_frames():
+    """Whether this process has the thread that lets go of held frames whose pair is over."""
+
+    def name(thread):
+        try:
+            return (thread / "comm").read_text().strip()
+        except (FileNotFoundError, ProcessLookupError):
+            return "gone"
+
+    return "vas-frames-held" in map(name, pathlib.Path("/proc/self/task").iterdir())
+
+
 def test_a_wait_that_is_limited_ends_with_a_timeout_that_says_why(scene):
     stream = vas_frames.open("nobody", base=scene.base, timeout=0.1)
     for wait in (stream.next, lambda: next(stream), lambda: stream.next(timeout=datetime.timedelta(milliseconds=20))):
@@ -149,6 +216,7 @@ def test_a_camera_that_cannot_be_read_is_an_error_unless_it_is_to_be_waited_for(
     folder.mkdir(parents=True)
     (folder / "frame.meta").symlink_to("elsewhere")
     stream = vas_frames.open("front", base=scene.base)
+    assert stream.read() is None, "a server that is just starting may be seen half way"
     for _ in range(2):
         with pytest.raises(vas_frames.Refused, match="frame.meta: is a symbolic link, not a regular file") as raised:
             stream.next(timeout=DEADLINE_S)

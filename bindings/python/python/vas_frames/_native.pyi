@@ -75,12 +75,13 @@ class Stream:
     def next(self, timeout: _Time | None = None) -> Frame:
         """The next frame, waited for.
 
-        timeout: seconds or a timedelta; without one, that of vas_frames.open.
+        timeout: seconds or a timedelta, math.inf for as long as it takes; without one, that of vas_frames.open.
 
         Raises Timeout when none came in that time, Refused as vas_frames.open says, Cancelled once it was cancelled or closed.
         """
     def read(self, timeout: _Time | None = 0.0) -> Frame | None:
-        """The next frame, or None when none came within the timeout: by default a look that does not wait.
+        """The next frame, or None when none came within the timeout: by default a look that does not wait (and finds nothing while another
+        thread has its turn).
 
         Raises Refused as vas_frames.open says, Cancelled once it was cancelled or closed.
         """
